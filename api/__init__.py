@@ -1,0 +1,1 @@
+"""Every door: HTTP, worker, command line. The only package that builds the others."""

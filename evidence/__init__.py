@@ -1,0 +1,1 @@
+"""Remembers: vault, custody, transparency log, packages."""

@@ -1,0 +1,1 @@
+"""Sources: what a SIEM posts, turned into alerts."""

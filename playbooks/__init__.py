@@ -1,0 +1,1 @@
+"""Playbooks that ship with the product."""

@@ -1,0 +1,1 @@
+"""The core: decides, and imports none of the other packages."""

@@ -1,0 +1,1 @@
+"""Runs playbooks: the conductor says what comes next, the runner does it."""

@@ -1,0 +1,162 @@
+"""The seams: what the core asks of the world, as Protocols. Outsiders import this module only.
+
+An adapter acts on a target, a source reads a SIEM's alerts, a vault keeps bytes, a doorbell wakes
+workers, a clock tells time. Implementations stand in `integrations`, `evidence` and `api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+
+from soar.errors import (
+    AdapterError,
+    Invalid,
+    NotSent,
+    OutcomeUnknown,
+    Problem,
+    Rejected,
+    Unauthenticated,
+)
+from soar.model import (
+    Alert,
+    Applied,
+    AppliedStatus,
+    Call,
+    Entity,
+    EntityKind,
+    Inspection,
+    Item,
+    JsonObject,
+    Mention,
+    Observable,
+    Repeat,
+    StoredItem,
+    Target,
+    Verdict,
+)
+
+__all__ = [
+    "Adapter", "AdapterError", "Alert", "Applied", "AppliedStatus", "Call", "Capability", "Clock", "ClockStep",
+    "Directory", "Doorbell", "Entity", "EntityKind", "Inspection", "Invalid", "Item", "JsonObject", "Mention",
+    "NotSent", "Observable", "OutcomeUnknown", "Problem", "Rejected", "Repeat", "Signer", "Sink", "Source",
+    "StoredItem", "Target", "Unauthenticated", "Vault", "Verdict",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """How an adapter does one verb: its repeat class, and whether it can be inspected and undone."""
+
+    repeat: Repeat
+    inspects: bool = True
+    timeout: float = 30.0
+
+
+class Sink(Protocol):
+    """Where an adapter hands in evidence while it runs. Bytes are safe when `put` returns."""
+
+    def put(self, item: Item, content: BinaryIO) -> StoredItem: ...
+
+    def open(self, item_id: str) -> BinaryIO: ...
+
+    def describe(self, item_id: str) -> StoredItem: ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """One connected system. Its methods raise NotSent, Rejected or OutcomeUnknown, nothing else.
+
+    `verbs` is the closed list of what it can do; `inspect` never writes; `apply` brings about the
+    effect; `revert` takes back only what `handle` and `prior` show to be ours (compare and set);
+    `check` returns what is wrong with credentials, reachability and rights, [] when all is well.
+    """
+
+    name: str
+    verbs: Mapping[str, Capability]
+
+    def inspect(self, call: Call) -> Inspection: ...
+
+    def apply(self, call: Call, sink: Sink) -> Applied: ...
+
+    def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied: ...
+
+    def check(self) -> Sequence[Problem]: ...
+
+
+@runtime_checkable
+class Directory(Protocol):
+    """An inventory that resolves what an alert names, as of a time. Several answers = ambiguous."""
+
+    name: str
+
+    def resolve(self, mention: Mention, at: datetime) -> Sequence[Entity]: ...
+
+
+class Delivery(NamedTuple):
+    """A webhook call as it came in: header names in lower case, the body's raw bytes."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Source(Protocol):
+    """One kind of SIEM. `parse` is pure: an already decoded document to alerts, or Invalid."""
+
+    kind: str
+
+    def parse(self, document: JsonObject) -> Sequence[Alert]: ...
+
+
+class Vault(Protocol):
+    """Keeps bytes by their SHA-256; what is stored is never changed."""
+
+    def put(self, content: BinaryIO) -> tuple[str, str, int]:
+        """Store a stream; returns (sha256, sha512, size). The bytes are on disk when it returns."""
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The bytes, for reading; raises NotFound."""
+        ...
+
+    def verify(self, sha256: str) -> bool:
+        """Hash the stored bytes again."""
+        ...
+
+    def digests(self) -> Iterator[str]:
+        """Every digest that is stored."""
+        ...
+
+
+class Doorbell(Protocol):
+    """Wakes workers. Losing or doubling a ring is harmless: the rows are the truth."""
+
+    def ring(self, work_id: str = "") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The wall clock jumped: `seconds` is how far, against the boot clock."""
+
+    seconds: float
+
+
+class Clock(Protocol):
+    """Wall time that does not jump while the machine runs."""
+
+    def now(self) -> datetime: ...
+
+    def step(self) -> ClockStep | None:
+        """A jump of the system's wall clock since the last call, if it was over five seconds."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs checkpoints. `key_name` is the C2SP signed-note key name."""
+
+    key_name: str
+    public_key: bytes
+
+    def sign(self, message: bytes) -> bytes: ...
