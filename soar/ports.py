@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from soar.errors import (
     AdapterError,
@@ -40,9 +40,9 @@ from soar.model import (
 
 __all__ = [
     "Adapter", "AdapterError", "Alert", "Applied", "AppliedStatus", "Call", "Capability", "Clock", "ClockStep",
-    "Directory", "Doorbell", "Entity", "EntityKind", "Inspection", "Invalid", "Item", "JsonObject", "Mention",
-    "NotSent", "Observable", "OutcomeUnknown", "Problem", "Rejected", "Repeat", "Signer", "Sink", "Source",
-    "StoredItem", "Target", "Unauthenticated", "Vault", "Verdict",
+    "Collection", "Custodian", "Directory", "Doorbell", "Entity", "EntityKind", "Inspection", "Invalid", "Item",
+    "JsonObject", "Mention", "NotSent", "Observable", "OutcomeUnknown", "Problem", "Rejected", "Repeat", "Signer",
+    "Sink", "Source", "StoredItem", "Target", "Unauthenticated", "Vault", "Verdict",
 ]  # fmt: skip
 
 
@@ -63,6 +63,18 @@ class Sink(Protocol):
     def open(self, item_id: str) -> BinaryIO: ...
 
     def describe(self, item_id: str) -> StoredItem: ...
+
+
+class Collection(Sink, Protocol):
+    """The sink of one action. `record` writes what came in, in the caller's transaction."""
+
+    def record(self, tx: Any) -> Sequence[StoredItem]: ...
+
+
+class Custodian(Protocol):
+    """Takes evidence in: bytes into the vault, items and custody into the database."""
+
+    def collect(self, *, incident_id: str, action_id: str, target: str, actor: str) -> Collection: ...
 
 
 @runtime_checkable

@@ -47,7 +47,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One word of the vocabulary. `target_param` names the parameter that holds the target."""
+    """One word of the vocabulary. `target_param` names the parameter that holds the target.
+
+    `expects` names a bool output without which a read counts as not effective (a host not clean).
+    """
 
     name: str
     target_kind: EntityKind
@@ -61,6 +64,7 @@ class Verb:
     inverse: str = ""
     undoes: str = ""
     on_doubt: str = "ask"
+    expects: str = ""
     openc2: str = ""
     d3fend: str = ""
     react: str = ""
@@ -258,7 +262,7 @@ _ALL: list[Verb] = [
           d3fend="D3-FCR"),
     *_one("look_up", OBSERVABLE, "observable", Phase.DETECTION, Risk.READ,
           outputs={"verdict": Field("str"), "confidence": Field("int")}, react="RA2101"),
-    *_one("verify_clean", HOST, "host", Phase.ERADICATION, Risk.READ,
+    *_one("verify_clean", HOST, "host", Phase.ERADICATION, Risk.READ, expects="clean",
           outputs={"clean": Field("bool"), "found": Field("list")}),
     *_one("watch", HOST, "host", Phase.RECOVERY, Risk.READ, outputs={"hits": Field("list")}),
     # words

@@ -1,0 +1,1 @@
+"""A simulated estate: hosts, accounts, a firewall and a message board behind HTTP, kept in a file."""

@@ -1,0 +1,170 @@
+"""Meridian Freight, a made-up company with two infected workstations.
+
+Outside addresses and names come from the ranges kept for documentation (RFC 5737, RFC 2606). Times
+are relative to the moment of the first start, so the story is always fresh.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from integrations.estate.act import Data, stamp
+from integrations.estate.content import sha256_of
+
+VERSION = 1
+C2_ADDRESS = "203.0.113.66"
+C2_DOMAIN = "cdn-update.example"
+_DROPPER: Data = {"seed": "invoice_7781.scr", "size": 24_576, "marked": True}
+MALWARE_SHA256 = sha256_of(_DROPPER)
+_CARRIER: Data = {"address": "198.51.100.20", "port": 443}
+_MEMORY = 65_536
+
+
+def sample_estate(now: datetime) -> Data:
+    """The estate as it stands at its first start."""
+    return {
+        "version": VERSION,
+        "name": "Meridian Freight",
+        "born": stamp(now),
+        "hosts": {host["id"]: host for host in _hosts(now)},
+        "leases": _leases(now),
+        "accounts": {account["id"]: account for account in _accounts(now)},
+        "rules": {},
+        "intel": {
+            C2_ADDRESS: {"verdict": "malicious", "confidence": 95},
+            C2_DOMAIN: {"verdict": "malicious", "confidence": 90},
+            MALWARE_SHA256: {"verdict": "malicious", "confidence": 97},
+            "198.51.100.20": {"verdict": "benign", "confidence": 90},
+        },
+        "board": {"notifications": [], "tickets": []},
+        "ended": {},
+        "answers": {},
+        "later": [],
+        "last_call": None,
+    }
+
+
+def _leases(now: datetime) -> list[Data]:
+    """DHCP history: 10.20.1.47 moved from ws-0160 to ws-0147 a day ago."""
+    month, day = stamp(now - timedelta(days=30)), stamp(now - timedelta(days=1))
+    return [
+        {"address": "10.20.1.47", "host": "ws-0160", "from": month, "until": day},
+        {"address": "10.20.1.47", "host": "ws-0147", "from": day, "until": None},
+        {"address": "10.20.1.61", "host": "ws-0147", "from": month, "until": day},
+        {"address": "10.20.1.52", "host": "ws-0152", "from": month, "until": None},
+        {"address": "10.20.1.60", "host": "ws-0160", "from": day, "until": None},
+    ]
+
+
+def _hosts(now: datetime) -> list[Data]:
+    workstation: Data = {"os": "Windows 11", "tags": ["workstation"], "groups": ["workstations"]}
+    return [
+        _host(now, "ws-0147", owner="j.doe", infected=True, **workstation),
+        _host(now, "ws-0152", owner="m.ruiz", infected=True, **workstation),
+        _host(now, "ws-0160", owner="k.lind", **workstation),
+        _host(
+            now, "dc-01", os="Windows Server 2022", tags=["server", "protected"], groups=["domain-controllers"],
+            owner="a.admin", addresses=["10.20.0.10"], services=["NTDS", "DNS"],
+        ),
+        _host(
+            now, "srv-files-01", os="Debian 12", tags=["server"], groups=["file-servers"],
+            owner="a.admin", addresses=["10.20.0.21"], services=["smbd", "backup-agent"],
+        ),
+    ]  # fmt: skip
+
+
+def _host(now: datetime, ident: str, *, infected: bool = False, **facts: Any) -> Data:
+    owner = facts["owner"]
+    windows = facts["os"].startswith("Windows")
+    home = f"C:\\Users\\{owner}\\Documents\\" if windows else f"/home/{owner}/"
+    programs = "C:\\Program Files\\" if windows else "/usr/bin/"
+    files = [
+        _file(now, f"{home}rates-2026.xlsx", hours=30, seed=f"{ident} rates", size=8_192),
+        _file(now, f"{home}routes.csv", hours=2_000, seed=f"{ident} routes", size=2_048),
+    ]
+    processes = [
+        _process(now, 812, "health-agent", "SYSTEM", seed=f"{ident} 812", path=f"{programs}health-agent"),
+        _process(
+            now,
+            3304,
+            "dispatch-client",
+            owner,
+            seed=f"{ident} 3304",
+            path=f"{programs}dispatch-client",
+            talks_to=_CARRIER,
+        ),
+    ]
+    log = [{"at": stamp(now - timedelta(hours=9)), "text": f"logon {owner}"}]
+    if infected:
+        path = f"C:\\Users\\{owner}\\Downloads\\invoice_7781.scr"
+        files.append(_file(now, path, hours=2, **_DROPPER))
+        beacon = {"address": C2_ADDRESS, "port": 443, "domain": C2_DOMAIN}
+        rogue = _process(
+            now, 4120, "invoice_7781.scr", owner, seed=f"{ident} 4120", path=path, marked=True, talks_to=beacon
+        )
+        processes.append({**rogue, "sha256": MALWARE_SHA256})
+        log.append({"at": stamp(now - timedelta(hours=2)), "text": f"process 4120 started from {path}"})
+    return {
+        "id": ident,
+        "name": f"{ident}.meridian.example",
+        "addresses": facts.pop("addresses", []),
+        "known_since": stamp(now - timedelta(days=400)),
+        "services": [{"name": name, "stopped": None} for name in facts.pop("services", ["Spooler", "BackupAgent"])],
+        "processes": processes,
+        "killed": {},
+        "files": files,
+        "connections": [],
+        "log": log,
+        "isolated": None,
+        **facts,
+    }
+
+
+def _file(now: datetime, path: str, *, hours: int, **content: Any) -> Data:
+    written = stamp(now - timedelta(hours=hours))
+    return {"path": path, "written_at": written, "sha256": sha256_of(content), "quarantined": None, **content}
+
+
+def _process(now: datetime, pid: int, name: str, user: str, **more: Any) -> Data:
+    image = {"seed": name, "size": 4_096}
+    return {
+        "pid": pid,
+        "name": name,
+        "user": user,
+        "sha256": sha256_of(image),
+        "started_at": stamp(now - timedelta(hours=2)),
+        "size": _MEMORY,
+        "talks_to": None,
+        **more,
+    }
+
+
+def _accounts(now: datetime) -> list[Data]:
+    people = ["staff"]
+    return [
+        _account(now, "j.doe", groups=people, on=["ws-0147"]),
+        _account(now, "m.ruiz", groups=people, on=["ws-0152"]),
+        _account(now, "k.lind", groups=people, on=["ws-0160"]),
+        _account(now, "k.lind@cloud", name="k.lind", directory="cloud", groups=people),
+        _account(now, "a.admin", groups=["domain-admins"], tags=["privileged"], on=["dc-01"]),
+        _account(now, "svc-backup", groups=["service-accounts"], tags=["protected"], on=["srv-files-01"]),
+    ]
+
+
+def _account(now: datetime, ident: str, *, on: list[str] | None = None, **facts: Any) -> Data:
+    since = stamp(now - timedelta(hours=9))
+    return {
+        "id": ident,
+        "name": ident,
+        "directory": "meridian.example",
+        "tags": [],
+        "created_at": stamp(now - timedelta(days=300)),
+        "enabled": True,
+        "disabled": None,
+        "sessions": [{"id": f"{ident}-{n}", "host": host, "since": since} for n, host in enumerate(on or [], 1)],
+        "sessions_revoked": None,
+        "password_changed_at": stamp(now - timedelta(days=60)),
+        "password_reset": None,
+        **facts,
+    }

@@ -1,0 +1,160 @@
+"""Settings: one frozen value, read once from a TOML file and the environment, passed down.
+
+The file is named by `SOAR_CONFIG`. Each setting can also come from the environment as `SOAR_` and
+its name, parts joined by two underscores (`SOAR_SERVER__PORT=8080`); the environment wins.
+Secrets never stand in the file: a setting refers to one as `env:NAME` or `file:PATH`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from soar.errors import Invalid, Problem
+
+
+class Part(BaseModel):
+    """A group of settings: frozen, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Part):
+    """Where the HTTP API listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class SourceSettings(Part):
+    """A SIEM that may post alerts to `/api/v1/alerts/{name}`."""
+
+    kind: str
+    auth: Literal["bearer", "standard-webhooks"]
+    secrets: tuple[str, ...] = Field(min_length=1, max_length=2)
+
+
+class ProtectionSettings(Part):
+    """What must not be touched: by id, by name (with * and ?), tag, group or network."""
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    networks: tuple[IPvAnyNetwork, ...] = ()
+
+
+class CapSettings(Part):
+    """How often a verb may act: in one run, in an hour, and on which share of a group (0 to 1)."""
+
+    per_run: int | None = Field(default=None, ge=0)
+    per_hour: int | None = Field(default=None, ge=0)
+    share_of_group: float | None = Field(default=None, ge=0, le=1)
+
+
+class FreezeSettings(Part):
+    """A change freeze: from `start` to `end`, with a time zone."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+class GuardSettings(Part):
+    """What the guards go by. Without `hard` or `soft`, nothing is contained automatically."""
+
+    hard: ProtectionSettings | None = None
+    soft: ProtectionSettings | None = None
+    never_block_networks: tuple[IPvAnyNetwork, ...] = ()
+    never_block_domains: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    caps: dict[str, CapSettings] = Field(default_factory=dict)
+    freezes: tuple[FreezeSettings, ...] = ()
+    block_confidence: int = Field(default=80, ge=0, le=100)
+    evidence_box: float = Field(default=60.0, ge=0)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SOAR_", env_nested_delimiter="__")
+    file: ClassVar[Path | None] = None
+
+    data: Path = Path("var")
+    database_url: str = ""
+    origin: str = "soar.local"
+    workers: int = Field(default=4, ge=1, le=64)
+    server: ServerSettings = ServerSettings()
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    adapters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    guards: GuardSettings = GuardSettings()
+    playbooks: tuple[Path, ...] = ()
+    correlation_hours: float = Field(default=24.0, gt=0)
+    dedupe_hours: float = Field(default=24.0, gt=0)
+
+    @property
+    def url(self) -> str:
+        """The database: what is set, else a SQLite file in the data folder."""
+        return self.database_url or f"sqlite:///{self.data / 'soar.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=cls.file)
+        return (init_settings, env_settings, toml)
+
+
+# Settings of the programs around us that share the prefix: not ours to read.
+_NOT_SETTINGS = {"SOAR_CONFIG", "SOAR_REQUIRE_REAL", "SOAR_SAMPLES", "SOAR_URL", "SOAR_KEY"}
+
+
+def load(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings; raises Invalid naming each setting that is wrong."""
+    chosen = file or (Path(os.environ["SOAR_CONFIG"]) if os.environ.get("SOAR_CONFIG") else None)
+    if chosen is not None and not chosen.is_file():
+        raise Invalid(f"there is no settings file {chosen}")
+    reader = type("SettingsOfFile", (Settings,), {"file": chosen, "__module__": __name__})
+    try:
+        settings: Settings = reader(**overrides)
+    except ValidationError as error:
+        problems = [
+            Problem(code=each["type"], message=each["msg"], pointer=".".join(str(part) for part in each["loc"]))
+            for each in error.errors()
+        ]
+        raise Invalid("the settings are wrong", problems) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"{chosen} is not TOML: {error}") from error
+    unknown = [name for name in os.environ if name.startswith("SOAR_") and not _known(name)]
+    if unknown:
+        raise Invalid(f"unknown settings in the environment: {', '.join(sorted(unknown))}")
+    return settings
+
+
+def _known(name: str) -> bool:
+    first = name.removeprefix("SOAR_").partition("__")[0].lower()
+    return name in _NOT_SETTINGS or first in Settings.model_fields
+
+
+def secret(reference: str) -> str:
+    """The secret that a reference names; raises Invalid without ever showing a value."""
+    scheme, _, name = reference.partition(":")
+    if scheme == "env":
+        value = os.environ.get(name)
+        if not value:
+            raise Invalid(f"the secret {reference} is not set in the environment")
+        return value
+    if scheme == "file":
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Invalid(f"the secret {reference} cannot be read") from error
+    raise Invalid("a secret is given by reference: env:NAME or file:PATH")

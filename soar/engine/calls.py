@@ -1,0 +1,158 @@
+"""The call itself: intent, send, verify, outcome; and how a call of unknown outcome is taken up.
+
+Between the intent commit and the outcome commit stands nothing but the call. Whoever finds an
+action in `calling` asks the target before doing anything (SAFETY; crash points K2-K4, K7-K9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from soar.engine import effects, outcomes
+from soar.engine.outcomes import Context
+from soar.engine.parts import Parts
+from soar.engine.prepare import call_of, inspect, prepare
+from soar.engine.protocol import Recovery, State, recover
+from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
+from soar.model import Applied, AppliedStatus, Inspection, Repeat
+from soar.ports import Adapter, Collection
+from soar.store import actions
+from soar.store.rows import ActionRow
+from soar.store.session import Tx
+from soar.store.work import check_fence
+from soar.verbs import VERBS
+
+TRIES = 3
+"""How often one key is sent when it is known, or seen, that the call before it did nothing."""
+
+
+class Calls:
+    """Carries actions from ready to their outcome."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def carry_out(self, action: ActionRow, context: Context) -> ActionRow:
+        """Bring a ready action to its outcome, or take up one that was found on its way."""
+        if action.state is State.READY:
+            return self._begin(prepare(self.parts, action, context), context)
+        if action.state is State.CALLING:
+            return self._take_up(action, context, TRIES, "the worker that called is gone")
+        if action.state in (State.ACCEPTED, State.CONFIRMED):
+            return self._verify(action, context)
+        return action
+
+    def _begin(self, action: ActionRow, context: Context) -> ActionRow:
+        if action.state is not State.READY:
+            return action
+        with self.parts.store.read() as conn:
+            ours = not action.undo_of and effects.standing(conn, action) is not None
+            held = bool(action.undo_of) and effects.others_holding(conn, actions.get(conn, action.undo_of or ""))
+        if ours:
+            return self._write(context, lambda tx: outcomes.second_hold(tx, action, context))
+        if held:
+            return self._write(context, lambda tx: outcomes.let_go(tx, action))
+        return self._call(action, context, TRIES)
+
+    def _call(self, action: ActionRow, context: Context, tries: int) -> ActionRow:
+        """Send once; `tries` counts this one. Failures that are known to have done nothing may repeat."""
+        if action.state is State.READY:
+            ready = action
+            action = self._write(context, lambda tx: outcomes.intend(tx, ready))
+        adapter = self.parts.adapter(action.adapter)
+        collection = self.parts.custodian.collect(
+            incident_id=action.incident_id, action_id=action.id, target=str(action.target), actor=action.caller
+        )
+        try:
+            applied = self._send(adapter, action, collection)
+        except NotSent as error:
+            return self._not_sent(action, context, tries - 1, f"not sent: {error.message}")
+        except Rejected as error:
+            said = f"refused by the target: {error.message}"
+            return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.FAILED, said))
+        except OutcomeUnknown as error:
+            return self._take_up(action, context, tries - 1, error.message)
+        return self._answered(action, context, applied, collection)
+
+    def _send(self, adapter: Adapter, action: ActionRow, collection: Collection) -> Applied:
+        call = call_of(action, adapter)
+        if not action.undo_of:
+            return adapter.apply(call, collection)
+        with self.parts.store.read() as conn:
+            original = actions.get(conn, action.undo_of)
+        return adapter.revert(call, original.handle, original.prior)
+
+    def _not_sent(self, action: ActionRow, context: Context, tries: int, said: str) -> ActionRow:
+        if not tries:
+            return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.FAILED, said))
+        ready = self._write(context, lambda tx: actions.move(tx, action, State.READY, summary=said))
+        return self._call(ready, context, tries)
+
+    def _answered(self, action: ActionRow, context: Context, applied: Applied, collection: Collection) -> ActionRow:
+        """The target answered: keep its handle, outputs and evidence, then look whether it is so."""
+        to = State.CONFIRMED if applied.status is AppliedStatus.CONFIRMED else State.ACCEPTED
+
+        def outcome(tx: Tx) -> ActionRow:
+            collection.record(tx)
+            outcomes.learn(tx, action, applied.outputs)
+            return actions.move(
+                tx, action, to, summary=applied.summary, handle=dict(applied.handle), outputs=dict(applied.outputs)
+            )
+
+        return self._verify(self._write(context, outcome), context)
+
+    def _verify(self, action: ActionRow, context: Context) -> ActionRow:
+        """Is it so at the target? Reads and words have nothing to show."""
+        capability = self.parts.adapter(action.adapter).verbs[action.verb]
+        if capability.repeat is Repeat.READ or not capability.inspects:
+            return self._write(context, lambda tx: self._without_looking(tx, action, context))
+        try:
+            seen = inspect(self.parts, action)
+        except AdapterError as error:
+            said = f"the effect cannot be verified: {error.message}"
+            return self._write(context, lambda tx: outcomes.doubt(tx, action, said))
+        if seen is not None and seen.present:
+            return self._write(context, lambda tx: outcomes.verified(tx, action, context, seen))
+        if action.state is State.ACCEPTED and not self._too_late(action):
+            return action
+        said = f"answered as done, but it is not so: {seen.summary if seen else ''}"
+        return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.NOT_EFFECTIVE, said))
+
+    def _without_looking(self, tx: Tx, action: ActionRow, context: Context) -> ActionRow:
+        expects = VERBS[action.verb].expects
+        if expects and action.outputs.get(expects) is not True:
+            said = f"not {expects}: {', '.join(map(str, action.outputs.get('found', []))) or action.summary}"
+            return outcomes.gave_up(tx, action, State.NOT_EFFECTIVE, said)
+        return outcomes.verified(tx, action, context)
+
+    def _take_up(self, action: ActionRow, context: Context, tries: int, said: str) -> ActionRow:
+        """The call may have happened: find out before anything else is done."""
+        repeat = self.parts.adapter(action.adapter).verbs[action.verb].repeat
+        seen: Inspection | None = None
+        try:
+            seen = inspect(self.parts, action)
+        except AdapterError as error:
+            said = f"{said}; the target cannot be asked: {error.message}"
+        decision = recover(repeat, action.id, seen)
+        if decision is Recovery.ASK and VERBS[action.verb].on_doubt == "repeat":
+            decision = Recovery.REPEAT
+        if decision is Recovery.ADOPT:
+            return self._write(context, lambda tx: outcomes.adopt(tx, action, context, seen))
+        if decision is Recovery.ASK:
+            known = f"{said}; {seen.summary}" if seen else said
+            return self._write(context, lambda tx: outcomes.doubt(tx, action, known))
+        if not tries:
+            return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.FAILED, said))
+        return self._call(action, context, tries)
+
+    def _write(self, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
+        def fenced(tx: Tx) -> ActionRow:
+            if context.work is not None:
+                check_fence(tx, context.work)
+            return function(tx)
+
+        return self.parts.store.write(fenced)
+
+    def _too_late(self, action: ActionRow) -> bool:
+        since = (self.parts.clock.now() - (action.called_at or action.created_at)).total_seconds()
+        return since >= self.parts.verify_seconds

@@ -1,0 +1,33 @@
+"""Direct actions: what a person (or a timer) asks for outside any playbook runs as a playbook of one step.
+
+So it has everything that a playbook's step has: the plan, the guards, the approval bound to its
+digest, the wait as a row, the events.
+"""
+
+from __future__ import annotations
+
+from soar.engine import planning, releasing, runner
+from soar.errors import Refused
+from soar.model import ENGINE, Actor
+from soar.playbook.model import Approval, Playbook, Soar, one_step
+from soar.store import actions
+from soar.store.session import Tx
+from soar.verbs import VERBS, OnExpiry
+
+RELEASE = Approval(any_of=("responder",), persons=1, within=4 * 3600, on_timeout="escalate")
+"""Ending a hold by hand wants a second person."""
+
+
+def undo(tx: Tx, action_id: str, *, reason: str, why: str, by: Actor = ENGINE) -> str:
+    """Begin to take one action back; returns the run. Raises Refused while the release gate is closed."""
+    original = actions.get(tx.conn, action_id)
+    gated = releasing.verdict(tx.conn, original, reason, by_hand=by.kind == "person")
+    if not gated.allowed:
+        raise Refused("the release gate is closed: " + "; ".join(gated.missing), missing=list(gated.missing))
+    hold = VERBS[original.verb].on_expiry is OnExpiry.HOLD
+    step = Soar(
+        slug="release", undo=(planning.DIRECT + action_id,), reason=reason,
+        approval=RELEASE if hold or gated.needs_approval else None,
+    )  # fmt: skip
+    playbook: Playbook = one_step("direct-release", f"Release {original.target_name}", step)
+    return runner.start_run(tx, original.incident_id, playbook, {}, by=by, why=why, automatic=by.kind != "person")

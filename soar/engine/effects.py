@@ -1,0 +1,168 @@
+"""The register: effects that stand at targets because of us, and the holds that keep them there.
+
+An effect is (adapter, verb, target, parameters). It has one hold for each reason to keep it: an
+incident, with an owner and a review date. Undo drops a hold; the target is touched only when the
+last one goes. Timers: a lease's end lifts (verbs with `on_expiry` lift), a review's end makes a
+hold overdue and asks, but never lifts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import rfc8785
+import sqlalchemy as sa
+
+from soar.engine.protocol import State
+from soar.errors import NotFound
+from soar.events import Kind
+from soar.ids import new_id
+from soar.model import ENGINE, Actor
+from soar.store import actions, streams, work
+from soar.store.rows import ActionRow
+from soar.store.session import Tx
+from soar.store.tables import effects, holds
+from soar.verbs import VERBS, OnExpiry
+
+DEFAULT_REVIEW = 24 * 3600
+
+
+def params_digest(action: ActionRow) -> str:
+    """What makes two effects on one target the same: their parameters, the time they last aside."""
+    lasting = {name: value for name, value in action.params.items() if name != "duration"}
+    return hashlib.sha256(rfc8785.dumps(lasting)).hexdigest()
+
+
+def standing(conn: sa.Connection, action: ActionRow) -> Any | None:
+    """The effect that this action would bring about, if it stands already because of us."""
+    return conn.execute(
+        sa.select(effects).where(
+            effects.c.adapter == action.adapter,
+            effects.c.verb == action.verb,
+            effects.c.target == str(action.target),
+            effects.c.params_digest == params_digest(action),
+            effects.c.ended_at.is_(None),
+        )
+    ).first()
+
+
+def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
+    """A verified containment stands: enter it (or find it) in the register and put a hold on it."""
+    effect = standing(tx.conn, action)
+    verb = VERBS[action.verb]
+    lease = timedelta(seconds=action.lease_seconds) if action.lease_seconds else None
+    if effect is None:
+        effect_id = new_id()
+        tx.conn.execute(
+            effects.insert().values(
+                id=effect_id, adapter=action.adapter, verb=action.verb, target=str(action.target),
+                params_digest=params_digest(action), state=State.ACTIVE.value, since=tx.now, verified_at=tx.now,
+                expires_at=tx.now + lease if lease else None, action_id=action.id, handle=action.handle,
+                prior=action.prior, generation=1,
+            )
+        )  # fmt: skip
+        if lease and verb.on_expiry is OnExpiry.LIFT:
+            work.arm(tx, tx.now + lease, "lease", effect_id, 1)
+    else:
+        effect_id = effect.id
+        tx.conn.execute(effects.update().where(effects.c.id == effect_id).values(verified_at=tx.now))
+    hold_id = new_id()
+    review_at = None
+    if verb.on_expiry is OnExpiry.HOLD:
+        review_at = tx.now + timedelta(seconds=action.review_seconds or DEFAULT_REVIEW)
+        work.arm(tx, review_at, "review", hold_id, 1)
+    tx.conn.execute(
+        holds.insert().values(
+            id=hold_id, effect_id=effect_id, incident_id=action.incident_id, action_id=action.id, owner=owner,
+            reason=reason, review_at=review_at, placed_at=tx.now, overdue=False,
+        )
+    )  # fmt: skip
+    _event(tx, action, Kind.HOLD_PLACED, effect_id, hold_id, {"owner": owner, "reason": reason})
+    return actions.move(tx, action, State.ACTIVE, effect_id=effect_id)
+
+
+def others_holding(conn: sa.Connection, action: ActionRow) -> int:
+    """How many open holds keep this action's effect besides its own."""
+    query = sa.select(sa.func.count()).where(
+        holds.c.effect_id == action.effect_id, holds.c.action_id != action.id, holds.c.ended_at.is_(None)
+    )
+    return int(conn.execute(query).scalar_one())
+
+
+def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE, *, lifted: bool = False) -> ActionRow:
+    """End this action's hold, and the effect with its last one. The action becomes reverted (or lifted)."""
+    tx.conn.execute(
+        holds.update()
+        .where(holds.c.action_id == action.id, holds.c.ended_at.is_(None))
+        .values(ended_at=tx.now, end_reason=reason)
+    )
+    open_holds = tx.conn.execute(
+        sa.select(sa.func.count()).where(holds.c.effect_id == action.effect_id, holds.c.ended_at.is_(None))
+    ).scalar_one()
+    if not open_holds:
+        tx.conn.execute(effects.update().where(effects.c.id == action.effect_id).values(state="ended", ended_at=tx.now))
+        work.disarm(tx, "lease", action.effect_id or "")
+    _event(
+        tx, action, Kind.HOLD_ENDED, action.effect_id or "", "", {"reason": reason, "others": int(open_holds)}, actor
+    )
+    said = f"{reason}; {open_holds} other hold(s) keep it in place" if open_holds else reason
+    return actions.move(tx, action, State.LIFTED if lifted else State.REVERTED, actor=actor, summary=said)
+
+
+def mark_overdue(tx: Tx, hold_id: str) -> ActionRow | None:
+    """A hold's review date passed: nothing is lifted, it is shown overdue. None if it ended before."""
+    hold = tx.conn.execute(sa.select(holds).where(holds.c.id == hold_id, holds.c.ended_at.is_(None))).first()
+    if hold is None or hold.overdue:
+        return None
+    tx.conn.execute(holds.update().where(holds.c.id == hold_id).values(overdue=True))
+    action = actions.get(tx.conn, hold.action_id)
+    _event(tx, action, Kind.HOLD_OVERDUE, hold.effect_id, hold_id, {"owner": hold.owner})
+    if action.state is not State.ACTIVE:
+        return action
+    return actions.move(tx, action, State.OVERDUE, summary="its review date has passed; it stays in place")
+
+
+def dispose(tx: Tx, effect_id: str, disposition: str, why: str, actor: Actor) -> None:
+    """Write down how a containment ends: released, kept_to_date, handed_over, destroyed, target_gone."""
+    effect = tx.conn.execute(sa.select(effects).where(effects.c.id == effect_id)).first()
+    if effect is None:
+        raise NotFound(f"no effect {effect_id!r}")
+    tx.conn.execute(
+        effects.update().where(effects.c.id == effect_id).values(disposition=disposition, disposition_why=why)
+    )
+    action = actions.get(tx.conn, effect.action_id)
+    streams.append(
+        tx, streams.incident_stream(action.incident_id), Kind.DISPOSITION_SET, actor=actor,
+        data={"effect": effect_id, "verb": effect.verb, "disposition": disposition},
+        values={"target": effect.target, "why": why},
+    )  # fmt: skip
+
+
+def register(
+    conn: sa.Connection, *, incident_id: str | None = None, standing_only: bool = True
+) -> list[dict[str, Any]]:
+    """What is contained: each effect with its holds, since when, until when, and when last seen true."""
+    query = sa.select(effects).order_by(effects.c.id)
+    if standing_only:
+        query = query.where(effects.c.ended_at.is_(None))
+    if incident_id is not None:
+        query = query.where(effects.c.id.in_(sa.select(holds.c.effect_id).where(holds.c.incident_id == incident_id)))
+    found = []
+    for effect in conn.execute(query).all():
+        own = conn.execute(sa.select(holds).where(holds.c.effect_id == effect.id).order_by(holds.c.id)).all()
+        entry = dict(effect._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+        entry["holds"] = [dict(hold._mapping) for hold in own]  # noqa: SLF001
+        found.append(entry)
+    return found
+
+
+def _event(
+    tx: Tx, action: ActionRow, kind: Kind, effect_id: str, hold_id: str, values: dict[str, Any], actor: Actor = ENGINE
+) -> None:
+    streams.append(
+        tx, streams.incident_stream(action.incident_id), kind, actor=actor,
+        data={"action": action.id, "verb": action.verb, "effect": effect_id, "hold": hold_id},
+        values={"target": str(action.target), **values},
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""What the engine works with, handed in once when the house is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from soar.errors import NotFound
+from soar.guards.policy import Policy
+from soar.ports import Adapter, Clock, Custodian, Directory
+from soar.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The engine's surroundings: the store, the connected adapters, evidence, policy, clock."""
+
+    store: Store
+    adapters: Mapping[str, Adapter]
+    custodian: Custodian
+    policy: Policy
+    clock: Clock
+    directories: tuple[Directory, ...] = field(default=())
+    verify_seconds: float = 30.0
+    """How long an accepted call (HTTP 202) may take until its effect must show."""
+
+    def adapter_for(self, verb: str) -> Adapter:
+        """The first connected adapter that can do this verb; raises NotFound."""
+        for adapter in self.adapters.values():
+            if verb in adapter.verbs:
+                return adapter
+        raise NotFound(f"no connected adapter can do {verb}")
+
+    def adapter(self, name: str) -> Adapter:
+        """The adapter that an action was planned with; raises NotFound if it is connected no more."""
+        try:
+            return self.adapters[name]
+        except KeyError:
+            raise NotFound(f"the adapter {name!r} is not connected") from None

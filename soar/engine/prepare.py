@@ -1,0 +1,104 @@
+"""Before the call: look at the target, ask the guards, and say what stands in the way.
+
+Order of one action, steps 2 to 5 (SAFETY): inspect, guards, approval, guards again. The same code
+serves the first look at a planned action and the last one just before its intent.
+"""
+
+from __future__ import annotations
+
+from soar.engine import casefile, effects, releasing
+from soar.engine.outcomes import Context
+from soar.engine.parts import Parts
+from soar.engine.protocol import State
+from soar.errors import AdapterError
+from soar.guards.case import Judgement
+from soar.guards.judge import judge
+from soar.model import Call, Inspection
+from soar.ports import Adapter
+from soar.store import actions
+from soar.store.rows import ActionRow
+from soar.store.session import Tx
+from soar.store.work import check_fence
+
+
+def call_of(action: ActionRow, adapter: Adapter) -> Call:
+    """The action as its adapter sees it."""
+    return Call(
+        key=action.id, verb=action.verb, target=action.target, params=action.params, incident=action.incident_id,
+        caller=action.caller, timeout=adapter.verbs[action.verb].timeout,
+    )  # fmt: skip
+
+
+def inspect(parts: Parts, action: ActionRow) -> Inspection | None:
+    """What is true at the target; None where the verb has nothing to inspect. Raises AdapterError."""
+    adapter = parts.adapter(action.adapter)
+    return adapter.inspect(call_of(action, adapter)) if adapter.verbs[action.verb].inspects else None
+
+
+def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:
+    """Move a planned or ready action as far as inspection and guards allow.
+
+    Ends ready, waiting (for an approval), refused, satisfied or failed; stays planned while
+    evidence must be collected first.
+    """
+    try:
+        seen = inspect(parts, action)
+    except AdapterError as error:
+        said = f"cannot be inspected: {error.message}"
+        return parts.store.write(
+            lambda tx: _fenced(tx, context) or actions.move(tx, action, State.FAILED, summary=said)
+        )
+    return parts.store.write(lambda tx: _fenced(tx, context) or _decide(tx, parts, action, context, seen))
+
+
+def _fenced(tx: Tx, context: Context) -> None:
+    if context.work is not None:
+        check_fence(tx, context.work)
+
+
+def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Inspection | None) -> ActionRow:
+    action = actions.get(tx.conn, action.id)
+    if action.state not in (State.PLANNED, State.READY):
+        return action
+    action = _note(tx, parts, action, seen)
+    if action.undo_of:
+        refusal = releasing.refusal(tx, action)
+        if refusal:
+            return actions.move(tx, action, State.REFUSED, summary=refusal)
+    elif seen is not None and seen.present and effects.standing(tx.conn, action) is None:
+        said = f"true already, not through us: {seen.summary}"
+        return actions.move(tx, action, State.SATISFIED, summary=said)
+    case = casefile.gather(tx.conn, action, tx.now, urgency=context.urgency, ground=context.ground, asked=context.asked)
+    verdict = judge(case, parts.policy)
+    findings = [dict(finding) for finding in verdict.as_plain()["findings"]]
+    return _settle(tx, actions.note(tx, action, guards=findings), verdict)
+
+
+def _note(tx: Tx, parts: Parts, action: ActionRow, seen: Inspection | None) -> ActionRow:
+    """Keep what was seen as the prior state; a ready action that changed meanwhile is asked anew."""
+    repeat = parts.adapter(action.adapter).verbs[action.verb].repeat
+    if seen is None:
+        return actions.note(tx, action, repeat_class=repeat.value)
+    changed = action.state is State.READY and action.prior.get("present") != seen.present
+    prior = {"present": seen.present, "state": dict(seen.state), "ours": seen.ours}
+    action = actions.note(tx, action, prior=prior, repeat_class=repeat.value, summary=seen.summary)
+    if changed and action.approval_id:
+        said = "what was inspected has changed since it was approved; asked anew"
+        return actions.move(tx, action, State.PLANNED, summary=said, approval_id=None)
+    return action
+
+
+def _settle(tx: Tx, action: ActionRow, verdict: Judgement) -> ActionRow:
+    """The move that the judgement asks for, from planned or ready."""
+    ready = action.state is State.READY
+    if verdict.refused:
+        said = "; ".join(finding.reason for finding in verdict.findings if finding.verdict == "refuse")
+        return actions.move(tx, action, State.REFUSED, summary=said)
+    if verdict.allowed:
+        return action if ready else actions.move(tx, action, State.READY)
+    said = "; ".join(verdict.reasons)
+    if ready:
+        action = actions.move(tx, action, State.PLANNED, summary=said, approval_id=None)
+    if verdict.needs_approval and not verdict.needs_evidence:
+        return actions.move(tx, action, State.WAITING, summary=said)
+    return actions.note(tx, action, summary=said)

@@ -1,0 +1,85 @@
+"""The release gate with its facts: what the database knows about the target since it was contained."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from soar.engine import effects
+from soar.engine.casefile import observable_of
+from soar.engine.protocol import STANDING, State
+from soar.events import Kind
+from soar.model import ENGINE, Actor, Verdict
+from soar.release import GateVerdict, Reason, Release, ReleaseFacts, gate
+from soar.store import actions, incidents
+from soar.store.rows import ActionRow
+from soar.store.session import Tx
+from soar.verbs import VERBS
+
+_PROVED = frozenset({State.DONE, State.VERIFIED, State.ACTIVE, State.SATISFIED, State.NOT_EFFECTIVE})
+
+
+def verdict(conn: sa.Connection, original: ActionRow, reason: str, *, by_hand: bool = True) -> GateVerdict:
+    """Would the gate let this containment end, for this reason? What is missing is said in words."""
+    observed = observable_of(conn, original)
+    return gate(
+        Release(
+            verb=VERBS[original.verb],
+            target=original.target,
+            contained_at=original.verified_at or original.created_at,
+            reason=Reason(reason),
+            facts=_facts(conn, original),
+            verdict=observed.verdict if observed else Verdict.UNKNOWN,
+            by_hand=by_hand,
+        )
+    )
+
+
+def refusal(tx: Tx, undo: ActionRow) -> str:
+    """Why this undo may not run now; empty when it may. A refusal by the gate is an event."""
+    original = actions.get(tx.conn, undo.undo_of or "")
+    if original.state not in STANDING:
+        return f"there is nothing to undo: {original.verb} on {original.target_name} is {original.state.value}"
+    gated = verdict(tx.conn, original, undo.undo_reason, by_hand=undo.caller != str(ENGINE))
+    if gated.allowed:
+        return ""
+    said = "; ".join(gated.missing)
+    report(tx, original, said, ENGINE)
+    return f"the release gate is closed: {said}"
+
+
+def report(tx: Tx, original: ActionRow, said: str, actor: Actor) -> None:
+    """Write down that a release was asked for and refused."""
+    incidents.event(
+        tx, original.incident_id, Kind.RELEASE_REFUSED, actor=actor,
+        data={"action": original.id, "verb": original.verb},
+        values={"target": str(original.target), "missing": said},
+    )  # fmt: skip
+
+
+def actor_of(action: ActionRow) -> Actor:
+    """Who stands behind an action, as an actor for events."""
+    kind, _, name = action.caller.partition(":")
+    return Actor(kind=kind or ENGINE.kind, id=name or ENGINE.id, name=name or ENGINE.name)
+
+
+def _facts(conn: sa.Connection, original: ActionRow) -> ReleaseFacts:
+    target = str(original.target)
+    clean = _latest(conn, target, "verify_clean")
+    return ReleaseFacts(
+        clean_check=(clean.called_at, clean.outputs.get("clean") is True) if clean and clean.called_at else None,
+        rebuilt_at=_when(_latest(conn, target, "rebuild_host")),
+        credential_reset_at=_when(_latest(conn, target, "reset_password")),
+        sessions_revoked_at=_when(_latest(conn, target, "revoke_sessions")),
+        others_holding=effects.others_holding(conn, original),
+    )
+
+
+def _latest(conn: sa.Connection, target: str, verb: str) -> ActionRow | None:
+    found = actions.find(conn, target=target, verbs=(verb,), states=_PROVED)
+    return found[-1] if found else None
+
+
+def _when(action: ActionRow | None) -> datetime | None:
+    return (action.verified_at or action.ended_at) if action else None

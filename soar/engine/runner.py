@@ -1,0 +1,176 @@
+"""The shell of the engine: claims work, performs it, feeds the conductor, commits what comes next.
+
+A run's row is read and written only inside a commit; there is no lease on a run. A message, a ring
+or a thread only points at a row: what is lost is found again from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from soar.engine import conductor
+from soar.engine.conductor import Abandon, Arm, Decision, Finish, Perform, StepEnded, TimerFired
+from soar.engine.parts import Parts
+from soar.engine.protocol import UNSENT, State
+from soar.engine.run_state import RunState
+from soar.engine.steps import Ended, Job, Parked, Steps, parked
+from soar.errors import Conflict, StaleFence
+from soar.events import Kind
+from soar.ids import new_id
+from soar.model import ENGINE, Actor
+from soar.playbook.model import Playbook
+from soar.store import actions, incidents, runs, work
+from soar.store.rows import WorkRow
+from soar.store.session import Tx
+from soar.store.tables import runs as run_table
+
+log = structlog.get_logger("soar.runner")
+PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
+"""Work priority by the incident's OCSF severity id."""
+
+
+def start_run(
+    tx: Tx, incident_id: str, playbook: Playbook, inputs: Mapping[str, Any], *, by: Actor, why: str, automatic: bool
+) -> str:
+    """Begin a run in the caller's transaction; its first work is rung for after the commit."""
+    run_id = new_id()
+    incident = incidents.get(tx.conn, incident_id)
+    runs.save_playbook(tx, playbook, current=False)
+    tx.conn.execute(
+        run_table.insert().values(
+            id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
+            status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, automatic=automatic,
+            priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now,
+        )
+    )  # fmt: skip
+    incidents.event(
+        tx, incident_id, Kind.RUN_STARTED, actor=by,
+        data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},
+        values={"why": why},
+    )  # fmt: skip
+    _apply(tx, runs.get(tx.conn, run_id), playbook, conductor.start(playbook, inputs))
+    return run_id
+
+
+def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
+    """End a run. Containments stay and are listed; nothing that was not sent is sent."""
+    run = runs.get(tx.conn, run_id, lock=True)
+    if run.status != "running":
+        raise Conflict(f"this run is {run.status} already")
+    playbook = runs.playbook(tx.conn, run.playbook_digest)
+    for action in actions.find(tx.conn, run_id=run_id, states=UNSENT):
+        actions.move(tx, action, State.CANCELLED, actor=by, summary=reason)
+    state = RunState.from_plain(run.state)
+    event = conductor.CancelRequested(reason=reason)
+    incidents.event(tx, run.incident_id, Kind.RUN_CANCELLED, actor=by, data={"run": run_id}, values={"why": reason})
+    _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run)))
+
+
+def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
+    """A timer of a step came due."""
+    run = runs.get(tx.conn, run_id, lock=True)
+    if run.status != "running":
+        return
+    playbook = runs.playbook(tx.conn, run.playbook_digest)
+    event = TimerFired(occurrence=occurrence, attempt=attempt, kind=kind)
+    _apply(tx, run, playbook, conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run)))
+
+
+class Runner:
+    """A worker: takes one piece of work at a time, as often as it is asked to."""
+
+    def __init__(self, parts: Parts, name: str, boot: str) -> None:
+        self.parts = parts
+        self.name = name
+        self.boot = boot
+        self.steps = Steps(parts)
+
+    def work_once(self) -> bool:
+        """Claim and do one piece of work; False when there is none."""
+        row = self.parts.store.write(lambda tx: work.claim(tx, self.name, self.boot))
+        if row is None:
+            return False
+        try:
+            self._do(row)
+        except StaleFence as error:
+            log.warning("work_taken_over", work=row.id, reason=error.message)
+        return True
+
+    def _do(self, row: WorkRow) -> None:
+        with self.parts.store.read() as conn:
+            run = runs.get(conn, row.run_id)
+            playbook = runs.playbook(conn, run.playbook_digest)
+        job = Job(work=row, run=run, playbook=playbook, state=RunState.from_plain(run.state))
+        done = self.steps.perform(job)
+        if isinstance(done, Parked):
+            self.parts.store.write(lambda tx: parked(tx, job, done))
+            return
+        self.parts.store.write(lambda tx: self._ended(tx, row, done))
+
+    def _ended(self, tx: Tx, row: WorkRow, done: Ended) -> None:
+        """The step's end, the run's new state and the next work, in one commit."""
+        work.done(tx, row)
+        run = runs.get(tx.conn, row.run_id, lock=True)
+        playbook = runs.playbook(tx.conn, run.playbook_digest)
+        soar = playbook.workflow[row.step_id].soar
+        incidents.event(
+            tx, run.incident_id, Kind.STEP_ENDED,
+            data={
+                "run": run.id, "step": soar.slug if soar else row.step_id, "occurrence": row.occurrence,
+                "attempt": row.attempt, "result": done.result,
+            },
+            values={"reason": done.reason},
+        )  # fmt: skip
+        event = StepEnded(
+            occurrence=row.occurrence, attempt=row.attempt, result=done.result, outputs=dict(done.outputs),
+            reason=done.reason,
+        )  # fmt: skip
+        _apply(tx, run, playbook, conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run)))
+
+
+def _facts(tx: Tx, run: Any) -> dict[str, Any]:
+    """What conditions may speak of."""
+    return dict(incidents.facts(tx.conn, run.incident_id))
+
+
+def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:
+    """Save the conductor's state and turn what it wants into rows, all in this commit."""
+    tx.conn.execute(run_table.update().where(run_table.c.id == run.id).values(state=decision.state.as_plain()))
+    for todo in decision.todo:
+        match todo:
+            case Perform():
+                work.add(
+                    tx, run.id, occurrence=todo.occurrence, attempt=todo.attempt, kind=todo.kind,
+                    step_id=todo.step_id, branch=todo.branch, priority=run.priority,
+                )  # fmt: skip
+                step = playbook.workflow[todo.step_id]
+                incidents.event(
+                    tx, run.incident_id, Kind.STEP_STARTED,
+                    data={
+                        "run": run.id, "step": step.soar.slug if step.soar else todo.step_id,
+                        "occurrence": todo.occurrence, "attempt": todo.attempt, "kind": todo.kind,
+                    },
+                )  # fmt: skip
+            case Arm():
+                ref = f"{run.id}|{todo.occurrence}"
+                work.arm(tx, tx.now + timedelta(seconds=todo.seconds), f"step_{todo.kind}", ref, todo.attempt)
+            case Abandon():
+                work.abandon(tx, run.id, todo.occurrence, todo.attempt)
+            case Finish():
+                _finish(tx, run, todo)
+
+
+def _finish(tx: Tx, run: Any, todo: Finish) -> None:
+    tx.conn.execute(
+        run_table.update()
+        .where(run_table.c.id == run.id)
+        .values(status=todo.status, reason=todo.reason, ended_at=tx.now)
+    )
+    incidents.event(
+        tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
+        values={"reason": todo.reason},
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Guards: may this action run? Small pure functions, one family a file; `judge.py` composes them."""

@@ -1,0 +1,55 @@
+"""Limits that hold for every target: kill switch, caps, change freeze."""
+
+from __future__ import annotations
+
+from soar.guards.case import Case, Finding, soft
+from soar.guards.policy import Policy
+
+
+def kill_switch(case: Case, _policy: Policy) -> list[Finding]:
+    """Everything, one adapter or one verb is switched off; an undo is known by both its verbs."""
+    verbs = {case.verb.name} | ({case.verb.inverse} if case.direction == "revert" else set())
+    names = {"*", f"adapter:{case.adapter}"} | {f"verb:{verb}" for verb in verbs if verb}
+    thrown = sorted(case.switches & names)
+    if thrown:
+        return [Finding("kill_switch", "refuse", f"kill switch on: {', '.join(thrown)}", hard=True)]
+    return [Finding("kill_switch", "pass", "no kill switch is on", hard=True)]
+
+
+def caps(case: Case, policy: Policy) -> list[Finding]:
+    """How many targets in a run, in an hour, and what share of a group; this one counts.
+
+    Break-glass widens a cap in steps: one canary beyond it, and with each verified action two
+    more, so that the waves are 1, 2, 4, 8. The share yields once a canary is verified.
+    """
+    if case.reverts:
+        return [Finding("caps", "pass", "an undo is not capped")]
+    cap = policy.cap(case.verb, acts=case.acts)
+    extra = 2 * max(0, case.canaries) + 1 if case.break_glass else 0
+    findings = []
+    for count, bound, what in (
+        (case.counts.run, cap.per_run, "in this run"),
+        (case.counts.hour, cap.per_hour, "in an hour"),
+    ):
+        if bound is not None and count > bound:
+            over = f"{case.verb.name}: target {count} {what}, the cap is {bound}"
+            findings.append(_stepped(over, case, count <= bound + extra))
+    share, bound_share = case.counts.group_share, cap.share_of_group
+    if bound_share is not None and not share <= bound_share:
+        over = f"{case.verb.name}: {share:.0%} of a group, the cap is {bound_share:.0%}"
+        findings.append(_stepped(over, case, case.canaries > 0))
+    return findings or [Finding("caps", "pass", "within the caps")]
+
+
+def freeze(case: Case, policy: Policy) -> list[Finding]:
+    """A change freeze stops new changes; ending what we did is never frozen."""
+    frozen = [freeze for freeze in policy.freezes if freeze.start <= case.now < freeze.end] if case.acts else []
+    return [soft("freeze", f"change freeze {one.name} until {one.end.isoformat()}", case) for one in frozen] or [
+        Finding("freeze", "pass", "no change freeze is in force")
+    ]
+
+
+def _stepped(over: str, case: Case, widened: bool) -> Finding:
+    if case.break_glass and not widened:
+        return Finding("caps", "refuse", f"{over}; break-glass widens it after the next verified canary")
+    return soft("caps", over, case)

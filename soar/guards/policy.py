@@ -1,0 +1,75 @@
+"""What the configuration forbids or bounds: protected things, never-block lists, caps, freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from soar.guards.addresses import Network
+from soar.verbs import Verb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """A list of things that must not be acted on.
+
+    `ids` are entity ids (`ws-0147` or `host:ws-0147`), `names` are globs (`dc*`, `*.corp.example`),
+    `tags` and `groups` are what the inventory and the directory say, `networks` hold addresses.
+    Upper and lower case are one everywhere.
+    """
+
+    ids: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """How much one verb may touch; None is no bound. `share_of_group` is 0.0-1.0 of a group's members."""
+
+    per_run: int | None = None
+    per_hour: int | None = None
+    share_of_group: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """A change freeze: from `start` on, until just before `end`."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything the guards know from configuration.
+
+    `hard` never yields; `soft` yields to break-glass. `configured` says that a protected list was
+    written at all: without one nothing acts by itself. `caps` are by verb, `*` for verbs of medium
+    risk and above that have none of their own. `blockable_networks` are internal networks in which
+    a block is meant (private addresses are refused elsewhere); `widest_v4` and `widest_v6` are the
+    shortest prefix lengths that may be blocked. `block_confidence` is 0-100, `evidence_box` seconds.
+    """
+
+    hard: Protection = Protection()
+    soft: Protection = Protection()
+    configured: bool = False
+    never_block_networks: tuple[Network, ...] = ()
+    never_block_domains: frozenset[str] = frozenset()
+    resolvers: tuple[Network, ...] = ()
+    blockable_networks: tuple[Network, ...] = ()
+    widest_v4: int = 16
+    widest_v6: int = 32
+    caps: Mapping[str, Cap] = field(default_factory=dict)
+    freezes: tuple[Freeze, ...] = ()
+    block_confidence: int = 80
+    evidence_box: float = 60.0
+
+    def cap(self, verb: Verb, *, acts: bool) -> Cap:
+        """The verb's own cap, else the common one where the verb acts on the estate, else none."""
+        own = self.caps.get(verb.name)
+        return own if own is not None else self.caps.get("*", Cap()) if acts else Cap()

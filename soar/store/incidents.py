@@ -1,0 +1,217 @@
+"""Incidents in the database: open, find the one to join, scope, observables, links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from soar.errors import NotFound
+from soar.events import Kind
+from soar.ids import new_id
+from soar.model import (
+    ENGINE,
+    Actor,
+    Determination,
+    Entity,
+    EntityKind,
+    IncidentStatus,
+    Observable,
+    ScopeStatus,
+    Severity,
+    Verdict,
+)
+from soar.phases import Phase
+from soar.store import streams
+from soar.store.session import Tx
+from soar.store.tables import alerts, incidents, links, observables, scope
+
+Link = tuple[str, str]
+"""What ties alerts together: (kind, value), kind being host, account or address."""
+
+
+def open_new(tx: Tx, title: str, severity: Severity, actor: Actor, why: str) -> str:
+    """Open an incident: suspected, new, in detection. Returns its id."""
+    incident_id = new_id()
+    number = tx.conn.execute(sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0))).scalar_one() + 1
+    tx.conn.execute(
+        incidents.insert().values(
+            id=incident_id, number=number, title=title, status=IncidentStatus.NEW.value,
+            determination=Determination.SUSPECTED.value, severity_id=severity.id, phase=Phase.DETECTION.value,
+            opened_at=tx.now, version=1,
+        )
+    )  # fmt: skip
+    event(
+        tx, incident_id, Kind.INCIDENT_OPENED, actor=actor,
+        data={"incident": incident_id, "number": number, "severity_id": severity.id, "phase": "detection"},
+        values={"title": title, "why": why},
+    )  # fmt: skip
+    return incident_id
+
+
+def event(tx: Tx, incident_id: str, kind: Kind, **parts: Any) -> str:
+    """Write an event to an incident's stream."""
+    return streams.append(tx, streams.incident_stream(incident_id), kind, **parts)
+
+
+def get(conn: sa.Connection, incident_id: str) -> Any:
+    """One incident, by id or by number (`INC-7` or `7`); raises NotFound."""
+    number = incident_id.upper().removeprefix("INC-")
+    where = (
+        incidents.c.number == int(number) if number.isdecimal() and len(number) < 10 else incidents.c.id == incident_id
+    )
+    row = conn.execute(sa.select(incidents).where(where)).first()
+    if row is None:
+        raise NotFound(f"no incident {incident_id!r}")
+    return row
+
+
+def update(tx: Tx, incident_id: str, **columns: Any) -> None:
+    """Change columns; the version (the ETag) goes up by one."""
+    tx.conn.execute(
+        incidents.update().where(incidents.c.id == incident_id).values(**columns, version=incidents.c.version + 1)
+    )
+
+
+def find_linked(conn: sa.Connection, wanted: Iterable[Link], since: datetime) -> tuple[str, list[Link]] | None:
+    """The open incident seen most recently that shares a host, account or address, and what it shares."""
+    wanted = list(wanted)
+    if not wanted:
+        return None
+    matches = sa.or_(*(sa.and_(links.c.kind == kind, links.c.value == value) for kind, value in wanted))
+    rows = conn.execute(
+        sa.select(links.c.incident_id, links.c.kind, links.c.value)
+        .join(incidents, incidents.c.id == links.c.incident_id)
+        .where(matches, links.c.seen_at >= since, incidents.c.status != IncidentStatus.CLOSED.value)
+        .order_by(links.c.seen_at.desc())
+    ).all()
+    if not rows:
+        return None
+    chosen = rows[0].incident_id
+    return chosen, sorted({(row.kind, row.value) for row in rows if row.incident_id == chosen})
+
+
+def add_links(tx: Tx, incident_id: str, wanted: Iterable[Link]) -> None:
+    """Remember what later alerts may be tied to this incident by."""
+    for kind, value in wanted:
+        where = (links.c.incident_id == incident_id, links.c.kind == kind, links.c.value == value)
+        if not tx.conn.execute(links.update().where(*where).values(seen_at=tx.now)).rowcount:
+            tx.conn.execute(
+                links.insert().values(id=new_id(), incident_id=incident_id, kind=kind, value=value, seen_at=tx.now)
+            )
+
+
+def add_scope(
+    tx: Tx, incident_id: str, entity: Entity, status: ScopeStatus, as_of: datetime, actor: Actor = ENGINE
+) -> bool:
+    """Put a resolved thing into scope once; True when it is new there."""
+    where = (scope.c.incident_id == incident_id, scope.c.kind == entity.kind.value, scope.c.entity_id == entity.id)
+    if tx.conn.execute(sa.select(scope.c.id).where(*where)).first():
+        return False
+    plain = asdict(entity)
+    plain["known_since"] = entity.known_since.isoformat() if entity.known_since else None
+    tx.conn.execute(
+        scope.insert().values(
+            id=new_id(), incident_id=incident_id, kind=entity.kind.value, entity_id=entity.id, name=entity.name,
+            status=status.value, resolved_by=entity.source, as_of=as_of, known_since=entity.known_since,
+            entity=plain, added_at=tx.now,
+        )
+    )  # fmt: skip
+    event(
+        tx, incident_id, Kind.SCOPE_ADDED, actor=actor, data={"status": status.value, "resolved_by": entity.source},
+        values={"scope": f"{entity.kind.value}:{entity.id}", "name": entity.name},
+    )  # fmt: skip
+    return True
+
+
+def set_scope(tx: Tx, incident_id: str, target: str, status: ScopeStatus, actor: Actor = ENGINE, why: str = "") -> None:
+    """Move a scope row on; nothing happens when the target is not in scope or stands there already."""
+    kind, _, entity_id = target.partition(":")
+    where = (scope.c.incident_id == incident_id, scope.c.kind == kind, scope.c.entity_id == entity_id)
+    changed = tx.conn.execute(scope.update().where(*where, scope.c.status != status.value).values(status=status.value))
+    if changed.rowcount:
+        event(
+            tx, incident_id, Kind.SCOPE_CHANGED, actor=actor, data={"status": status.value},
+            values={"scope": target, "why": why},
+        )  # fmt: skip
+
+
+def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:
+    """The scope of an incident, in the order in which it grew."""
+    return list(conn.execute(sa.select(scope).where(scope.c.incident_id == incident_id).order_by(scope.c.id)))
+
+
+def entity_of(row: Any) -> Entity:
+    """The entity that a scope row was resolved to."""
+    plain: dict[str, Any] = dict(row.entity)
+    since = plain["known_since"]
+    plain |= {name: tuple(plain[name]) for name in ("addresses", "tags", "groups")}
+    plain |= {"kind": EntityKind(plain["kind"]), "known_since": datetime.fromisoformat(since) if since else None}
+    return Entity(**plain)
+
+
+def add_observable(tx: Tx, incident_id: str, found: Observable, actor: Actor = ENGINE) -> bool:
+    """Note an observable once; True when it is new."""
+    where = (
+        observables.c.incident_id == incident_id, observables.c.type == found.type, observables.c.value == found.value
+    )  # fmt: skip
+    if tx.conn.execute(sa.select(observables.c.id).where(*where)).first():
+        return False
+    tx.conn.execute(
+        observables.insert().values(
+            id=new_id(), incident_id=incident_id, type=found.type, value=found.value, verdict=found.verdict.value,
+            confidence=found.confidence, added_at=tx.now,
+        )
+    )  # fmt: skip
+    event(tx, incident_id, Kind.OBSERVABLE_ADDED, actor=actor, data={"type": found.type}, values={"value": found.value})
+    return True
+
+
+def judge_observable(tx: Tx, incident_id: str, observable_id: str, verdict: Verdict, confidence: int, by: str) -> None:
+    """Write down what a look-up found of an observable."""
+    kind, _, value = observable_id.partition(":")
+    where = (observables.c.incident_id == incident_id, observables.c.type == kind, observables.c.value == value)
+    changed = tx.conn.execute(
+        observables.update().where(*where).values(verdict=verdict.value, confidence=confidence, judged_by=by)
+    )
+    if changed.rowcount:
+        event(
+            tx, incident_id, Kind.OBSERVABLE_JUDGED,
+            data={"type": kind, "verdict": verdict.value, "confidence": confidence, "by": by}, values={"value": value},
+        )  # fmt: skip
+
+
+def observables_of(conn: sa.Connection, incident_id: str) -> list[Observable]:
+    """The observables of an incident, oldest first."""
+    rows = conn.execute(
+        sa.select(observables).where(observables.c.incident_id == incident_id).order_by(observables.c.id)
+    )
+    return [
+        Observable(type=row.type, value=row.value, verdict=Verdict(row.verdict), confidence=row.confidence)
+        for row in rows
+    ]
+
+
+def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
+    """What conditions may speak of: `alert:` (the newest one), `incident:` and `scope:`, as plain data."""
+    newest = sa.select(alerts.c.facts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.id.desc()).limit(1)
+    row = get(conn, incident_id)
+    rows = scope_rows(conn, incident_id)
+    of_kind: dict[str, Any] = {}
+    for name in ("host", "account", "mailbox", "key", "service"):
+        mine = [each for each in rows if each.kind == name]
+        of_kind[name + "s"] = {
+            "all": [each.entity_id for each in mine],
+            "affected": [each.entity_id for each in mine if each.status != ScopeStatus.CLEARED.value],
+        }
+    return {
+        "alert": conn.execute(newest).scalar() or {},
+        "incident": {
+            "id": row.id, "severity_id": row.severity_id, "determination": row.determination, "status": row.status,
+            "observables": [each.id for each in observables_of(conn, incident_id)],
+        },
+        "scope": of_kind,
+    }  # fmt: skip

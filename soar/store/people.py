@@ -1,0 +1,129 @@
+"""Persons, their roles, and the keys that speak for them or for services.
+
+A key is shown once when it is issued; the database keeps its SHA-256 (it is 256 random bits, so a
+slow hash would add nothing). `soar_` in front lets secret scanners find a leaked one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from soar.access import ROLES
+from soar.errors import Conflict, Invalid, NotFound, Unauthenticated
+from soar.events import Kind
+from soar.ids import new_id
+from soar.model import Actor
+from soar.store import streams
+from soar.store.session import Tx
+from soar.store.tables import keys, persons, roles
+
+PREFIX = "soar_"
+
+
+def _check_roles(wanted: Iterable[str]) -> list[str]:
+    wanted = sorted(set(wanted))
+    unknown = [role for role in wanted if role not in ROLES]
+    if unknown:
+        raise Invalid(f"unknown role {unknown[0]!r} (known: {', '.join(sorted(ROLES))})")
+    return wanted
+
+
+def add_person(tx: Tx, name: str, wanted: Iterable[str], by: Actor) -> str:
+    """Add a person with roles; raises Conflict if the name is taken. Returns the person's id."""
+    wanted = _check_roles(wanted)
+    if tx.conn.execute(sa.select(persons.c.id).where(persons.c.name == name)).first():
+        raise Conflict(f"there is a person {name!r} already")
+    person_id = new_id()
+    tx.conn.execute(persons.insert().values(id=person_id, name=name, active=True, created_at=tx.now, created_by=by.id))
+    for role in wanted:
+        tx.conn.execute(
+            roles.insert().values(id=new_id(), person_id=person_id, role=role, granted_at=tx.now, granted_by=by.id)
+        )
+    streams.append(
+        tx, streams.SYSTEM, Kind.PERSON_ADDED, actor=by, data={"person": person_id, "roles": wanted},
+        values={"name": name},
+    )  # fmt: skip
+    return person_id
+
+
+def issue_key(
+    tx: Tx, by: Actor, *, person_id: str | None = None, service: str | None = None, wanted: Iterable[str] = (),
+    days: int | None = None,
+) -> str:  # fmt: skip
+    """Issue a key for a person (their roles apply) or a service (the given roles). Returns it, once."""
+    if (person_id is None) == (service is None):
+        raise Invalid("a key is for a person or for a service")
+    wanted = _check_roles(wanted)
+    secret = PREFIX + secrets.token_urlsafe(32)
+    key_id = new_id()
+    tx.conn.execute(
+        keys.insert().values(
+            id=key_id, person_id=person_id, service=service, secret_sha256=_digest(secret), roles=wanted,
+            created_at=tx.now, created_by=by.id, expires_at=tx.now + timedelta(days=days) if days else None,
+        )
+    )  # fmt: skip
+    streams.append(
+        tx, streams.SYSTEM, Kind.KEY_ISSUED, actor=by,
+        data={"key": key_id, "person": person_id or "", "service": service or "", "roles": wanted},
+    )  # fmt: skip
+    return secret
+
+
+def revoke_key(tx: Tx, key_id: str, by: Actor) -> None:
+    """End a key at once; raises NotFound."""
+    if not tx.conn.execute(keys.update().where(keys.c.id == key_id).values(revoked_at=tx.now)).rowcount:
+        raise NotFound(f"no key {key_id!r}")
+    streams.append(tx, streams.SYSTEM, Kind.KEY_REVOKED, actor=by, data={"key": key_id})
+
+
+def authenticate(conn: sa.Connection, secret: str, now: datetime) -> Actor:
+    """The actor that a key speaks for; raises Unauthenticated, for every reason in the same words."""
+    row = conn.execute(sa.select(keys).where(keys.c.secret_sha256 == _digest(secret))).first()
+    if row is None or row.revoked_at or (row.expires_at and row.expires_at <= now):
+        raise Unauthenticated("this key is not valid")
+    if row.service is not None:
+        return Actor(kind="service", id=row.service, name=row.service, roles=frozenset(row.roles))
+    person = conn.execute(sa.select(persons).where(persons.c.id == row.person_id)).one()
+    if not person.active:
+        raise Unauthenticated("this key is not valid")
+    held = conn.execute(sa.select(roles.c.role).where(roles.c.person_id == person.id)).scalars()
+    return Actor(kind="person", id=person.id, name=person.name, roles=frozenset(held))
+
+
+def issuers_of_day(conn: sa.Connection, person_id: str, now: datetime) -> frozenset[str]:
+    """Who granted this person a role or issued their key within the last 24 hours."""
+    since = now - timedelta(days=1)
+    granted = conn.execute(
+        sa.select(roles.c.granted_by).where(roles.c.person_id == person_id, roles.c.granted_at > since)
+    ).scalars()
+    issued = conn.execute(
+        sa.select(keys.c.created_by).where(keys.c.person_id == person_id, keys.c.created_at > since)
+    ).scalars()
+    return frozenset(granted) | frozenset(issued)
+
+
+def named(conn: sa.Connection, person_id: str) -> str:
+    """A person's name, or the id itself for anybody else."""
+    found = conn.execute(sa.select(persons.c.name).where(persons.c.id == person_id)).scalar()
+    return str(found) if found else person_id
+
+
+def everyone(conn: sa.Connection) -> list[dict[str, Any]]:
+    """All persons with their roles."""
+    held: dict[str, list[str]] = {}
+    for row in conn.execute(sa.select(roles).order_by(roles.c.role)):
+        held.setdefault(row.person_id, []).append(row.role)
+    return [
+        {"id": row.id, "name": row.name, "active": row.active, "roles": held.get(row.id, [])}
+        for row in conn.execute(sa.select(persons).order_by(persons.c.name))
+    ]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
