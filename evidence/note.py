@@ -119,11 +119,8 @@ def verify_note(text: str, key_name: str, public_key: bytes) -> Checkpoint:
 
 
 def _check_text(text: str) -> None:
-    if (
-        not text.endswith("\n")
-        or len(text) > MAX_NOTE
-        or any(unicodedata.category(c) == "Cc" and c != "\n" for c in text)
-    ):
+    strange = any(unicodedata.category(each) in ("Cc", "Cs") for each in text.replace("\n", ""))
+    if not text.endswith("\n") or len(text) > MAX_NOTE or strange:
         raise _invalid("note_malformed", "a note's text ends with a newline and has no control characters")
 
 

@@ -54,11 +54,11 @@ class Package(ABC):
             raise _refuse("package_unreadable", f"cannot be read: {error}", name) from error
 
     def document(self, name: str, limit: int = MAX_DOCUMENT) -> bytes:
-        """A small file as a whole; raises Invalid, or TooLarge over the limit."""
-        if self.sizes.get(name, 0) > limit:
-            raise TooLarge(
-                problems=[Problem(code="package_too_large", message=f"is over {limit} octets", pointer=name)]
-            )
+        """A small file as a whole; raises Invalid where it is missing, or TooLarge over the limit."""
+        if name not in self.sizes:
+            raise _refuse("package_missing", "is missing", name)
+        if self.sizes[name] > limit:
+            raise TooLarge(problems=[_problem("package_too_large", f"is over {limit} octets", name)])
         return b"".join(self.chunks(name))
 
     def lines(self, name: str) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ class _Zip(Package):
         for each in entries:
             problems += [_problem(code, message, each.orig_filename) for code, message in _entry_faults(each)]
         problems += _overlaps(entries)
-        sizes = {each.orig_filename: each.file_size for each in entries if not each.is_dir()}
+        sizes = {each.orig_filename: each.file_size for each in entries if not each.orig_filename.endswith("/")}
         _check_names(sizes, problems)
         self._archive, self._base = archive, _base(sizes)
         self.sizes = {name.removeprefix(self._base): size for name, size in sizes.items()}
@@ -172,11 +172,15 @@ def _check_end(file: IO[bytes]) -> None:
         raise TooLarge(problems=[_problem("package_too_large", f"has over {MAX_ENTRIES} entries")])
     if offset + octets + closing != size:
         raise _refuse("package_unreadable", "has bytes that belong to no entry")
+    file.seek(offset)
+    if file.read(octets).count(b"PK\x01\x02") > MAX_ENTRIES:
+        raise TooLarge(problems=[_problem("package_too_large", f"has over {MAX_ENTRIES} entries")])
 
 
 def _entry_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
+    folder = entry.orig_filename.endswith("/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
+    if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
         yield "package_entry_kind", "is a link or a device"
     if entry.flag_bits & 0x1:
         yield "package_entry_kind", "is encrypted"
@@ -184,7 +188,7 @@ def _entry_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
         yield "package_entry_kind", "is compressed in a way that is not read here"
     if entry.file_size > CHUNK and entry.file_size > MAX_RATIO * entry.compress_size:
         yield "package_bomb", f"grows more than {MAX_RATIO} times"
-    if entry.is_dir() and _bad_name(entry.orig_filename.removesuffix("/")):
+    if folder and _bad_name(entry.orig_filename.removesuffix("/")):
         yield "package_name", "this name is refused"
 
 

@@ -38,7 +38,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             sets.append(yara.compile(filepath=path, includes=False))
         except yara.SyntaxError as error:
             place = _PLACE.search(str(error).removeprefix(path))
-            line = next((int(each) for each in place.groups() if each), None) if place else None
+            line = max(1, int(place[1] or place[2])) if place else None
             message = str(error).removeprefix(path).partition(": ")[2] or str(error)
             faults.append({"file": path, "line": line, "message": message})
     if faults:

@@ -19,7 +19,7 @@ from typing import IO, Any
 from pydantic import BaseModel, Field
 
 from evidence.yara_child import COMPILE_SECONDS
-from soar.errors import NotFound, Problem, SoarError
+from soar.errors import NotFound, Problem, SoarError, Unavailable
 from soar.model import Applied, Call, Inspection, JsonObject, Repeat, StoredItem
 from soar.ports import Capability, NotSent, Rejected, Sink
 
@@ -124,6 +124,8 @@ class YaraAdapter:
             raise Rejected(f"item {ident} was not scanned: {error.message}") from error
         except _BadRules as error:
             raise Rejected(f"a rule does not compile: {error.problems[0]}", problems=error.problems) from error
+        except Unavailable as error:
+            raise NotSent(f"item {ident} was not scanned: {error.message}") from error
         except OSError as error:
             raise NotSent(f"item {ident} was not scanned: {error.strerror}") from error
 

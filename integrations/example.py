@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -56,7 +56,7 @@ class ExampleAdapter:
         # The closed list of what this system can do. STATE: applying twice is the same as once,
         # because a set of addresses is written. A system that only appends would be UNSAFE, one
         # that drops a key it has seen would be KEYED, and a look-up is READ.
-        self.verbs = {
+        self.verbs: Mapping[str, Capability] = {
             "block_ip": Capability(repeat=Repeat.STATE, timeout=5.0),
             "unblock_ip": Capability(repeat=Repeat.STATE, timeout=5.0),
         }
@@ -135,6 +135,8 @@ class ExampleAdapter:
 
 # Whatever comes in a call is checked here, before anything is touched.
 def _address(call: Call) -> str:
+    if call.verb not in ("block_ip", "unblock_ip"):
+        raise Rejected(f"the block list cannot do {call.verb}")
     try:
         return str(ipaddress.ip_address(str(call.params.get("ip"))))
     except ValueError as error:

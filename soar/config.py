@@ -73,7 +73,10 @@ class GuardSettings(Part):
     soft: ProtectionSettings | None = None
     never_block_networks: tuple[IPvAnyNetwork, ...] = ()
     never_block_domains: tuple[str, ...] = ()
-    resolvers: tuple[str, ...] = ()
+    resolvers: tuple[IPvAnyNetwork, ...] = ()
+    blockable_networks: tuple[IPvAnyNetwork, ...] = ()
+    widest_v4: int = Field(default=16, ge=0, le=32)
+    widest_v6: int = Field(default=32, ge=0, le=128)
     caps: dict[str, CapSettings] = Field(default_factory=dict)
     freezes: tuple[FreezeSettings, ...] = ()
     block_confidence: int = Field(default=80, ge=0, le=100)

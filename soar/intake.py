@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from soar.engine import binding, runner
 from soar.errors import Conflict, Invalid
@@ -27,6 +28,12 @@ from soar.store.incidents import Link
 from soar.store.session import Store, Tx
 from soar.store.tables import runs as run_table
 from soar.triggers import Match, Trigger, matches
+
+log = structlog.get_logger("soar.intake")
+
+
+_HIT = frozenset({"affected", "src"})
+"""Roles of a mention that make it affected; a related thing or a destination is only suspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,16 @@ class Intake:
         }  # fmt: skip
 
     def _scope(self, tx: Tx, incident_id: str, alert: Alert, resolved: Iterable[Resolved], actor: Actor) -> bool:
-        """Put what was resolved into scope; what is ambiguous or unknown becomes a question to a person."""
+        """Put what was resolved into scope: affected where the alert says so, else only suspected.
+
+        What is ambiguous becomes a question to a person.
+        """
         grew = False
         for each in resolved:
             if len(each.entities) == 1:
-                grew |= incidents.add_scope(
-                    tx, incident_id, each.entities[0], ScopeStatus.AFFECTED, alert.occurred_at, actor
-                )
-            elif len(each.entities) > 1:
+                status = ScopeStatus.AFFECTED if each.mention.role in _HIT else ScopeStatus.SUSPECTED
+                grew |= incidents.add_scope(tx, incident_id, each.entities[0], status, alert.occurred_at, actor)
+            elif len(each.entities) > 1 and each.mention.role != "id":
                 _ask_which(tx, incident_id, each)
         return grew
 
@@ -158,11 +167,15 @@ class Intake:
 
 
 def _triggers(books: Iterable[Playbook]) -> list[Trigger]:
-    return [
-        Trigger(playbook_id=book.slug, when=each.when, start=each.start, rerun=each.rerun)
-        for book in books
-        for each in book.triggers
-    ]
+    """The triggers of all playbooks; one that can be read no more must not stop an alert."""
+    found = []
+    for book in books:
+        for each in book.triggers:
+            try:
+                found.append(Trigger(playbook_id=book.slug, when=each.when, start=each.start, rerun=each.rerun))
+            except Invalid as error:
+                log.warning("trigger_unreadable", playbook=book.slug, reason=error.message)
+    return found
 
 
 def _replayed(before: Any, digest: str) -> dict[str, Any]:
@@ -181,13 +194,20 @@ def _repeat(tx: Tx, known: Any, actor: Actor) -> dict[str, Any]:
 
 
 def _links(alert: Alert, resolved: Iterable[Resolved]) -> list[Link]:
-    """What this alert can be tied to others by: resolved hosts and accounts, and addresses as written."""
+    """What this alert can be tied to others by: hosts, accounts and their addresses, and what was talked to.
+
+    A destination inside and an address that belongs to nothing known (a resolver, a container bridge)
+    tie everything together, so they tie nothing.
+    """
     found: list[Link] = []
     for each in resolved:
+        if len(each.entities) != 1 or each.mention.role == "dest":
+            continue
+        entity = each.entities[0]
+        if entity.kind in (EntityKind.HOST, EntityKind.ACCOUNT):
+            found.append((entity.kind.value, entity.id))
         if each.mention.kind == "address":
             found.append(("address", each.mention.value))
-        if len(each.entities) == 1 and each.entities[0].kind in (EntityKind.HOST, EntityKind.ACCOUNT):
-            found.append((each.entities[0].kind.value, each.entities[0].id))
     found += [("address", seen.value) for seen in alert.observables if seen.type in ("ipv4-addr", "ipv6-addr")]
     return list(dict.fromkeys(found))
 

@@ -197,10 +197,10 @@ def _authority(text: str) -> str | None:
     """`user@HOST:port` with the host in its one spelling; a backslash ends the host in browsers alone, so no."""
     userinfo, at, hostport = text.rpartition("@")
     if hostport.startswith("["):
-        host, _, port = hostport[1:].partition("]")
-        port, colon = port.removeprefix(":"), port[:1]
+        host, closed, tail = hostport[1:].partition("]")
         found = address(host)
-        plain = None if found is None or colon not in ("", ":") else _bracketed(found)
+        plain = None if found is None or not closed or tail[:1] not in ("", ":") else _bracketed(found)
+        colon, port = tail[:1], tail[1:]
     else:
         host, colon, port = hostport.partition(":")
         found = address(host)

@@ -52,16 +52,20 @@ def parse(data: bytes | str, *, max_bytes: int = 1_048_576, max_depth: int = 64,
     """
     text = decode(data, max_bytes=max_bytes, what="JSON document")
     max_depth = min(max_depth, HARD_DEPTH)
-    if _within(text, max_depth, max_nodes) and not _LONG_DIGITS.search(text) and not _bad_escape(text):
-        try:
-            return _DECODER.decode(text)
-        except ValueError as error:
-            said = str(error)
-    else:
-        said = "the document is over a limit"
+    if not _within(text, max_depth, max_nodes) or _LONG_DIGITS.search(text) or _bad_escape(text):
+        _refuse_bad(text, max_depth, max_nodes)
+    try:
+        return _DECODER.decode(text)
+    except ValueError as error:
+        _refuse_bad(text, max_depth, max_nodes)
+        raise Invalid(problems=[Problem(code="syntax", message=str(error), line=1, column=1)]) from None
+
+
+def _refuse_bad(text: str, max_depth: int, max_nodes: int) -> None:
+    """Look closely, and raise if something is wrong: long digits may also stand in a string or a fraction."""
     problems, too_large = _Scan(text, max_depth, max_nodes).run()
-    problems = problems or [Problem(code="syntax", message=said, line=1, column=1)]
-    raise TooLarge(problems=problems) if too_large else Invalid(problems=problems)
+    if problems:
+        raise TooLarge(problems=problems) if too_large else Invalid(problems=problems)
 
 
 def _within(text: str, max_depth: int, max_nodes: int) -> bool:

@@ -3,7 +3,9 @@
 A pure function of events. Lanes are `incident` and one for each scope row (`host:ws-0147`).
 Intervals overlap and phases are entered again: SP 800-61r3 has no one-way ladder.
 
-Event data relied on (other keys are ignored, and so is an event that lacks these):
+What is relied on (other keys are ignored, and so is an event that lacks these). Each word may stand in an
+event's data or, where it may have to be redacted, in its values; of a redacted target or scope only the
+incident's lane is left.
 
 - `incident.opened`, `incident.closed`, `incident.determined`, `incident.declared`: nothing but the time
 - `scope.added` {scope: "host:<id>", status}, `scope.changed` {scope, status}
@@ -15,8 +17,9 @@ Rules. `incident.opened` and `scope.added` open detection in their lane. The cal
 its phase in its lanes and in the incident's, where that phase is not open. That ends the other open
 intervals, save those with an action still in flight, which end with their last one. Detection never
 takes a lane back; notify, tickets and manual tasks, refused and satisfied actions move nothing; an
-undo is recovery where it says `recovered`, and moves nothing otherwise. An act that was recorded by
-hand without its call opens its phase too. `incident.closed` ends everything and opens post-incident.
+undo is recovery where it says `recovered`, and moves nothing otherwise. An act that stands without
+a call (recorded by hand, or one more hold on what stands already) opens its phase too.
+`incident.closed` ends everything and opens post-incident.
 """
 
 from __future__ import annotations
@@ -244,7 +247,7 @@ class _Fold:
             self.begun.add(action)
             for lane in dict.fromkeys([*_lanes(event), INCIDENT]):
                 if lane in self.lanes:
-                    self._begin(lane, phase, event, action if state in IN_FLIGHT else "")
+                    self._begin(lane, phase, event, action)
         if state not in IN_FLIGHT:
             self._end(action, event.at)
 
@@ -254,8 +257,7 @@ class _Fold:
             if phase is Phase.DETECTION and any(other.open for other in self.lanes[lane]):
                 return
             stay = self._enter(lane, phase, event, _why(event))
-        if action:
-            stay.actions.add(action)
+        stay.actions.add(action)
 
     def _enter(self, lane: str, phase: Phase, event: Event, why: str) -> _Stay:
         """Open a phase; what else is open ends, now or with its last action in flight."""
@@ -314,7 +316,7 @@ def _why(event: Event) -> str:
 
 
 def _word(event: Event, name: str) -> str:
-    value = event.data.get(name)
+    value = event.data.get(name, event.values.get(name))
     return value if isinstance(value, str) else ""
 
 
@@ -358,6 +360,8 @@ def _containment(ordered: Iterable[Event]) -> tuple[list[str], dict[str, datetim
             status[scope] = said
             if said in _CONTAINED:
                 proofs.setdefault(scope, {}).setdefault("", event.at)
+            else:
+                proofs.get(scope, {}).pop("", None)
         elif _contains(event):
             by = proofs.setdefault(_word(event, "target"), {})
             if _state(event) in _PROVEN:

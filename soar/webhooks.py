@@ -87,7 +87,7 @@ def verify_bearer(tokens: Sequence[str], headers: Mapping[str, str]) -> None:
     digest = _digest(given)
     fits = False
     for token in tokens:
-        fits |= bool(token) & hmac.compare_digest(digest, _digest(token))
+        fits |= hmac.compare_digest(digest, _digest(token))
     if not fits:
         raise Unauthenticated("the bearer token is not valid for this source")
 

@@ -63,7 +63,7 @@ def _alert(reader: Reader, draft: Draft) -> Alert:
         techniques=reader.techniques(*_TECHNIQUES),
         risk_score=reader.number("kibana.alert.risk_score", 0, 100),
         reason=reader.prose("kibana.alert.reason"),
-        category=reader.first("event.category"),
+        category=[each.value for each in reader.texts("event.category")],
         action=reader.first("event.action"),
     )
 

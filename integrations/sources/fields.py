@@ -168,7 +168,7 @@ class Reader:
             self.problems.append(Problem(code="wrong_type", message=message, pointer=each.pointer, mend=mend))
 
     def _walk(self, value: Any, rest: tuple[str, ...], pointer: str, depth: int) -> Iterator[Found]:
-        if value is None:
+        if value is None or len(self.problems) >= _MOST_NOTES:
             return
         if isinstance(value, list | tuple):
             if depth >= _DEEPEST:

@@ -34,7 +34,8 @@ class SuricataSource:
         alerts, problems = [], []
         for pointer, entry in unpack(document, "events"):
             reader = Reader(entry, pointer)
-            alerts.append(_alert(reader, Draft(KIND, reader, self._home)))
+            if _is_alert(reader):
+                alerts.append(_alert(reader, Draft(KIND, reader, self._home)))
             problems += reader.problems
         refuse(problems)
         return alerts
@@ -45,11 +46,15 @@ def source() -> Source:
     return SuricataSource()
 
 
-def _alert(reader: Reader, draft: Draft) -> Alert:
+def _is_alert(reader: Reader) -> bool:
     event_type = reader.needed("event_type")
     if event_type not in ("", "alert"):
         mend = "Forward alerts alone: keep only `alert` under eve-log types, or filter on event_type in the forwarder."
         reader.problem("not_an_alert", f"a record of type {event_type!r} is no alert", "event_type", mend)
+    return not reader.problems
+
+
+def _alert(reader: Reader, draft: Draft) -> Alert:
     at = reader.needed_time("timestamp")
     rule_id = f"{reader.first('alert.gid') or '1'}:{reader.needed('alert.signature_id')}"
     draft.addresses(reader.texts("src_ip"), "src")
@@ -64,7 +69,7 @@ def _alert(reader: Reader, draft: Draft) -> Alert:
         occurred_at=at,
         raised_at=at,
         techniques=reader.techniques("alert.metadata.mitre_technique_id"),
-        category=reader.first("alert.category"),
+        category=[each.value for each in reader.texts("alert.category")],
         action=reader.first("alert.action"),
     )
 

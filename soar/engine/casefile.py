@@ -71,11 +71,18 @@ def gather(
         counts=Counts(run=in_run + counted, hour=in_hour + counted),
         collected=collected,
         box_started=min(began) if (began := [at for at in (box_started, waiting_since) if at]) else None,
+        approved_skip_evidence=_asked_without_evidence(action),
         victim_addresses=frozenset(victims),
         switches=frozenset(conn.execute(sa.select(switches.c.name)).scalars()),
         approval=_approval(conn, action, asked, starter or incident.confirmed_by or "", now),
         action_digest=action.digest,
     )
+
+
+def _asked_without_evidence(action: ActionRow) -> bool:
+    """The approval that was asked for named going on without evidence."""
+    asked = any(finding["guard"] == "evidence" and finding["verdict"] == "ask" for finding in action.guards)
+    return asked and action.approval_id is not None
 
 
 def _urgency(word: str) -> Literal["immediate", "normal"]:

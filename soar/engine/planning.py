@@ -60,6 +60,10 @@ def plan_step(
     if soar.undo:
         return _plan_undo(conn, run_id, soar)
     verb = VERBS[soar.verb]
+    if verb.undoes:
+        raise Invalid(
+            f"{soar.slug}: {verb.name} takes something back; write it as undo, so that the release gate is asked"
+        )
     if verb.name == "block_indicators":
         return _plan_blocks(parts, conn, incident_id, soar)
     planned = [_plan_one(parts, conn, incident_id, verb, soar, scope) for scope in _turns(soar, variables)]

@@ -75,7 +75,7 @@ def count_votes(approval: ApprovalFacts, *, starter: str, confirmer: str, digest
     `confirmer` is who confirmed the alert of an automatic run, empty for a run that a person began.
     A deny by any person who may vote decides; it needs no independence. At least one voice is needed.
     """
-    bound = {approval.digest, digest} if covers(approval, digest) else {digest}
+    bound = ({approval.digest, digest} if covers(approval, digest) else {digest}) - {""}
     grants: dict[str, frozenset[str]] = {}
     for vote in approval.voters:
         grants[vote.person_id] = grants.get(vote.person_id, frozenset()) | vote.granted_by

@@ -122,7 +122,7 @@ Word = Literal["pass", "refuse", "ask", "wait"]
 class Finding:
     """What one guard says. `hard`: break-glass does not change it.
 
-    `evidence` are classes that must be collected: before (verdict wait or ask) or at once after (pass).
+    `evidence` are classes to collect before (verdict wait) or at once after (pass), or that an approval gives up (ask).
     """
 
     guard: str
@@ -153,7 +153,7 @@ class Judgement:
     @property
     def needs_evidence(self) -> frozenset[str]:
         """Classes to collect before the action may run."""
-        return frozenset().union(*(f.evidence for f in self.findings if f.verdict in ("wait", "ask")))
+        return frozenset().union(*(f.evidence for f in self.findings if f.verdict == "wait"))
 
     @property
     def owed_evidence(self) -> frozenset[str]:

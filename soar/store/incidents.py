@@ -29,6 +29,7 @@ from soar.store import streams
 from soar.store.session import Tx
 from soar.store.tables import alerts, incidents, links, observables, scope
 
+_NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
 Link = tuple[str, str]
 """What ties alerts together: (kind, value), kind being host, account or address."""
 
@@ -205,7 +206,7 @@ def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
         mine = [each for each in rows if each.kind == name]
         of_kind[name + "s"] = {
             "all": [each.entity_id for each in mine],
-            "affected": [each.entity_id for each in mine if each.status != ScopeStatus.CLEARED.value],
+            "affected": [each.entity_id for each in mine if each.status not in _NOT_AFFECTED],
         }
     return {
         "alert": conn.execute(newest).scalar() or {},

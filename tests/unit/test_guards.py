@@ -11,6 +11,7 @@ from soar.guards.case import ApprovalFacts, Case, Counts, Vote
 from soar.guards.judge import judge
 from soar.guards.policy import Freeze
 from soar.model import EntityKind, Target
+from soar.phases import Phase
 from soar.verbs import VERBS
 from tests.unit.guard_cases import NOW, POLICY, account_case, block_case, finding, host_case, stops, wide
 
@@ -204,12 +205,20 @@ def test_running_harm_is_contained_first_and_its_ground_is_said() -> None:
     assert "encryption" in finding(judgement, "evidence").reason
 
 
+def test_urgency_excuses_containment_alone() -> None:
+    cleaning = host_case(verb="remove_persistence", collected=frozenset(), urgency="immediate")
+    assert stops(judge(cleaning, POLICY)) == [("evidence", "wait")]
+    fierce = replace(cleaning, verb=replace(VERBS["wipe_device"], phase=Phase.CONTAINMENT))
+    assert stops(judge(fierce, POLICY)) == [("evidence", "wait")]
+
+
 @pytest.mark.parametrize("verb", ["kill_process", "delete_file", "wipe_device", "rebuild_host"])
 def test_a_destructive_verb_goes_on_without_evidence_only_by_approval(verb: str) -> None:
     case = host_case(verb=verb, collected=frozenset(), urgency="immediate", action_digest="d", break_glass=True)
     assert stops(judge(case, POLICY)) == [("evidence", "wait")]
     late = replace(case, box_started=NOW - timedelta(hours=1))
     assert stops(judge(late, POLICY)) == [("evidence", "ask")]
+    assert not judge(late, POLICY).needs_evidence, "the time for collecting is over; a person decides"
     said = replace(late, approved_skip_evidence=True)
     assert not judge(said, POLICY).allowed, "a claim without a vote is no approval"
     yes = ApprovalFacts(digest="d", voters=(Vote(person_id="ann", decision="approve", digest="d"),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,7 @@ VOTES = [
     ("an unknown word", [vote("ann", "maybe")], False, "neither approve nor deny"),
     ("whom the starter appointed today", [vote("ann", granted_by=frozenset({"sam"}))], False, "today from sam"),
     ("whom the confirmer appointed today", [vote("ann", granted_by=frozenset({"cat"}))], False, "today from cat"),
-    ("who appointed themselves today", [vote("ann", granted_by=frozenset({"ann"}))], False, "today from ann"),
+    ("who appointed themselves today", [vote("ann", granted_by=frozenset({"ann"}))], False, "key today from ann$"),
     ("whom an uninvolved admin appointed today", [vote("ann", granted_by=frozenset({"root"}))], True, ""),
     ("who issued the starter's key today", [vote("eve")], False, "issued the starter's role or key"),
     ("an approver and a denier", [vote("ann"), vote("bob", "deny")], False, ""),
@@ -53,7 +54,7 @@ def test_whose_voice_counts(voters: list[Vote], granted: bool, why: str) -> None
     approval = ApprovalFacts(digest=DIGEST, voters=tuple(voters), any_of=APPROVER, issuers=frozenset({"eve"}))
     count = count_votes(approval, starter="sam", confirmer="cat", digest=DIGEST)
     assert count.granted is granted
-    assert why in " ".join(reason for _, reason in count.ignored)
+    assert re.search(why, " ".join(reason for _, reason in count.ignored))
     assert bool(count.ignored) is bool(why)
     case = host_case(approval=approval, starter_id="sam", confirmer_id="cat", action_digest=DIGEST)
     assert judge(case, POLICY).allowed is granted
@@ -143,6 +144,11 @@ def test_fifty_changes_after_the_approval_void_it_fifty_times() -> None:
     judged = [judge(host_case(approval=approval, action_digest=digest_of(**(asked | c))), POLICY) for c in changes]
     assert [j.needs_approval for j in judged] == [True] * 50
     assert all("ask anew" in j.reasons[0] for j in judged)
+
+
+def test_without_a_digest_nothing_is_approved() -> None:
+    approval = ApprovalFacts(digest="", voters=(vote("ann", digest=""),), members=frozenset({""}))
+    assert judge(host_case(approval=approval, action_digest=""), POLICY).needs_approval
 
 
 @pytest.mark.parametrize("bad", [float("nan"), 2**60, {1: 2}, {"set"}, "\ud800", object()])

@@ -26,11 +26,11 @@ OFF_LIMITS = {
     "domain": [
         "corp.example", "mail.corp.example", "CORP.example.", "*.corp.example", "example", "com", "co.uk", "github.io",
         "partner.example", "192.168.1.1", f"{wide('corp')}.example", "corp。example", "a..b", "", "b c.example",
-        "straße.example", "victim.bank.test", "bank.test",
+        "straße.example", "victim.bank.test", "bank.test", "shop.test",
     ],
     "url": [
         "https://corp.example", "https://evil@corp.example/", "https://[::1]/x", "http://2130706433/", "http://0x7f.1/",
-        "http://127.0.0.1/a", "https://github.io/", "https://evil.test\\@corp.example/", "http:/evil.test/x",
+        "http://127.0.0.1/a", "https://github.io/", "https://corp.example\\@evil.test/", "http:/evil.test/x",
         "javascript:1", "http://exa%6dple.test/", "https://victim.bank.test/x",
     ],
     "sender": ["boss@corp.example", "@corp.example", "corp.example", "ceo@bank.test", "x", "a b@evil.test", "@gmail"],
@@ -39,7 +39,7 @@ OFF_LIMITS = {
         "../x",
     ],
 }  # fmt: skip
-VICTIMS = frozenset({"203.0.113.66", "2001:db8:f::/64", "victim.bank.test", "ceo@bank.test"})
+VICTIMS = frozenset({"203.0.113.66", "2001:db8:f::/64", "victim.bank.test", "ceo@bank.test", "www.shop.test"})
 
 
 @pytest.mark.parametrize(("what", "value"), [(what, value) for what, values in OFF_LIMITS.items() for value in values])
@@ -61,6 +61,12 @@ def test_what_must_not_be_blocked_is_refused_in_every_spelling(what: str, value:
 )  # fmt: skip
 def test_an_attackers_value_may_be_blocked(what: str, value: str) -> None:
     assert judge(block_case(value, what=what, victim_addresses=VICTIMS), POLICY).allowed
+
+
+def test_a_network_listed_in_its_wrapped_form_is_met_plainly() -> None:
+    listed = replace(POLICY, never_block_networks=(ip_network("64:ff9b::505:500/120"),))
+    assert stops(judge(block_case("5.5.5.9"), listed)) == [("never_block", "refuse")]
+    assert judge(block_case("5.5.6.9"), listed).allowed
 
 
 def test_never_block_yields_to_break_glass_but_loopback_does_not() -> None:

@@ -33,7 +33,7 @@ def spelled(kind: str, raw: str) -> str | None:
         ("domain-name", "evil[.]example(.)com", "domain-name:evil.example.com"),
         ("domain-name", "bücher.example", "domain-name:xn--bcher-kva.example"),
         ("domain-name", "straße.example", "domain-name:xn--strae-oqa.example"),
-        ("domain-name", "ｅｖｉｌ。example", "domain-name:evil.example"),
+        ("domain-name", "\uff45vil\u3002example", "domain-name:evil.example"),
         ("domain-name", "_dmarc.example.com", "domain-name:_dmarc.example.com"),
         ("url", "hXXps://Evil[.]Example/Path?Q=A#F", "url:https://evil.example/Path?Q=A#F"),
         ("url", "hxxp[://]evil[.]example/a[.]b", "url:http://evil.example/a[.]b"),

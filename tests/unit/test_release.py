@@ -71,7 +71,7 @@ def test_a_rebuild_after_the_isolation_is_proof_too(facts: dict[str, Any]) -> No
 
 
 def test_an_account_needs_a_new_credential_and_its_sessions_ended() -> None:
-    both = {"credential_reset_at": CUT + HOUR, "sessions_revoked_at": CUT}
+    both: dict[str, Any] = {"credential_reset_at": CUT + HOUR, "sessions_revoked_at": CUT}
     assert let_go("disable_account", **both).allowed
     nothing = let_go("disable_account")
     assert [("reset_password" in text, "revoke_sessions" in text) for text in nothing.missing] == [

@@ -146,13 +146,13 @@ def test_we_accept_what_the_reference_library_signs(text: str, secret: bytes) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "whsec_", "whsec_***", base64.b64encode(NEW).decode(), whsec(b"short"), whsec(b"x" * 65), "whsec_é"]
+    "text", ["whsec_", "whsec_***", base64.b64encode(NEW).decode(), whsec(b"short"), whsec(b"x" * 65), "whsec_é"]
 )
 def test_a_badly_written_secret_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         secret_bytes(text)
     assert refused.value.problems[0].mend.startswith("Write whsec_")
-    assert not text or text not in str(refused.value)
+    assert text == "whsec_" or text not in str(refused.value)
 
 
 def test_an_id_that_could_not_be_verified_is_not_signed() -> None:

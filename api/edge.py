@@ -1,0 +1,56 @@
+"""The outer edge of the HTTP door: a request id, security headers on every answer, the last handler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import errors
+from soar.ids import new_id
+
+log = structlog.get_logger("soar.http")
+
+SECURITY: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+"""What every answer says, where its route has not said it otherwise."""
+
+
+class Edge:
+    """ASGI middleware; stands outside of everything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["soar.request_id"] = new_id()
+        begun = False
+
+        async def send_dressed(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = errors.request_id(scope)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_dressed)
+        except Exception:
+            log.exception("request_crashed", request=errors.request_id(scope), path=scope["path"])
+            if begun:
+                raise
+            await errors.internal(scope)(scope, receive, send_dressed)

@@ -1,0 +1,61 @@
+"""What stories share: waiting, the lab asked past the product, persons, the actions of an incident."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from api.wiring import House
+from integrations.estate.server import Lab
+from soar.model import ENGINE, Actor
+from soar.store import actions, people
+from soar.store.rows import ActionRow
+
+
+def until(seen: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait until something is seen; the last thing seen when the time is over."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        found = seen()
+        if found:
+            return found
+        time.sleep(0.02)
+    return seen()
+
+
+class Estate:
+    """Asks the lab itself, past the product."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.url = lab.url
+
+    def log(self, **wanted: Any) -> list[Any]:
+        """The lab's own log, filtered by equality."""
+        calls = httpx2.get(f"{self.url}/log", trust_env=False).json()["calls"]
+        return [call for call in calls if all(call.get(name) == value for name, value in wanted.items())]
+
+    def fault(self, **fault: Any) -> None:
+        """Let the next matching call meet a fault."""
+        httpx2.post(f"{self.url}/faults", json=fault, trust_env=False).raise_for_status()
+
+
+class Cast:
+    """The persons of a story."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def person(self, name: str, *roles: str) -> Actor:
+        """A person with roles, as an actor."""
+        made = self.house.store.write(lambda tx: people.add_person(tx, name, roles, ENGINE))
+        return Actor(kind="person", id=made, name=name, roles=frozenset(roles))
+
+
+def rows(house: House, incident_id: str, verb: str = "") -> dict[str, ActionRow]:
+    """The incident's actions of a verb, by target id; the newest one of each target."""
+    with house.store.read() as conn:
+        found = actions.find(conn, incident_id=incident_id, verbs=(verb,) if verb else ())
+    return {row.target.id: row for row in found}

@@ -1,0 +1,31 @@
+"""A service in a process of its own, for stories in which it is killed. `--blind` takes its eyes away."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from api.wiring import build
+from soar.config import Settings
+from soar.engine import calls
+from soar.engine.protocol import Recovery
+
+
+def main(settings: Path, *, blind: bool) -> None:
+    """Run until SIGTERM. A blind service repeats what it finds in its call, without asking the target."""
+    if blind:
+        calls.recover = lambda *_: Recovery.REPEAT  # type: ignore[assignment]
+    house = build(Settings(**json.loads(settings.read_text(encoding="utf-8"))))
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    house.start()
+    print("READY", flush=True)
+    over.wait()
+    house.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), blind="--blind" in sys.argv)
