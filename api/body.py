@@ -102,6 +102,8 @@ async def _read(receive: Receive) -> bytes:
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the body ended early")
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(parts)

@@ -70,7 +70,7 @@ class House:
             self._thread(f"worker-{number}", lambda runner=runner: work_forever(runner, bells, self.stop))
         self._thread("poller", lambda: poll(self.parts, self.stop, bells.timers))
         self._thread("sealer", lambda: self.sealer.run(self.stop))
-        self.store.write(lambda tx: work.reclaim(tx))
+        self.store.write(work.reclaim)
 
     def close(self) -> None:
         """Stop taking new work, let what runs end, and let go of the data folder."""

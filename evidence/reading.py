@@ -81,7 +81,11 @@ class Package(ABC):
 
 
 def parse(text: bytes) -> Any:
-    """JSON without NaN, doubled names or bottomless nesting; raises ValueError."""
+    """JSON without NaN, doubled names or bottomless nesting; raises ValueError.
+
+    Not `soar.strict_json`: names of evidence may hold NUL and half surrogate pairs, which that one
+    refuses, and here they must come through as they were.
+    """
     try:
         return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except RecursionError:

@@ -40,16 +40,11 @@ class Sealer:
     def seal(self) -> str | None:
         """Seal everything that waits; returns the new signed note, or None when nothing waited."""
         with self._lock:
-            tree = self._tree or self._load()
-            before = (tree.size, tree.frontier)
-            try:
-                note = self.store.write(lambda tx: self._drain(tx, tree))
-            except SoarError:
-                self._tree = Tree(*before)
-                raise
-            self._tree = tree
+            known = self._tree or self._load()
+            grown, note = self.store.write(lambda tx: self._drain(tx, known))
+            self._tree = grown
             if note is not None:
-                write_whole(self.folder / f"checkpoint-{tree.size:012d}.txt", note.encode())
+                write_whole(self.folder / f"checkpoint-{grown.size:012d}.txt", note.encode())
             return note
 
     def run(self, stop: threading.Event) -> None:
@@ -71,14 +66,16 @@ class Sealer:
                 tree.append_hash(bytes.fromhex(hashed))
         return tree
 
-    def _drain(self, tx: Tx, tree: Tree) -> str | None:
+    def _drain(self, tx: Tx, known: Tree) -> tuple[Tree, str | None]:
+        """The tree as it is after this commit, and its note; the tree that was known is left as it is."""
         waiting = tx.conn.execute(
             sa.select(events.c.id, events.c.body)
             .join(unsealed, unsealed.c.event_id == events.c.id)
             .order_by(events.c.id)
         ).all()
         if not waiting:
-            return None
+            return known, None
+        tree = Tree(known.size, known.frontier)
         rows = []
         for event in waiting:
             hashed = leaf_hash(bytes(event.body))
@@ -88,7 +85,7 @@ class Sealer:
         root = tree.root()
         note = sign(Checkpoint(self.origin, tree.size, root), self.signer)
         tx.conn.execute(checkpoints.insert().values(size=tree.size, root=root.hex(), note=note, signed_at=tx.now))
-        return note
+        return tree, note
 
 
 def proofs(conn: sa.Connection, stream: str, size: int) -> dict[str, tuple[int, list[str]]]:

@@ -39,7 +39,8 @@ class Problem:
     mend: str = ""
 
     def __str__(self) -> str:
-        at = f"{self.line}:{self.column}: " if self.line is not None else ""
+        at = ":".join(str(part) for part in (self.line, self.column) if part is not None)
+        at = f"{at}: " if at else ""
         where = f" (at {self.pointer})" if self.pointer else ""
         mend = f" {self.mend}" if self.mend else ""
         return f"{at}{self.code}: {self.message}{where}{mend}"

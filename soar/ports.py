@@ -82,7 +82,8 @@ class Adapter(Protocol):
     """One connected system. Its methods raise NotSent, Rejected or OutcomeUnknown, nothing else.
 
     `verbs` is the closed list of what it can do; `inspect` never writes; `apply` brings about the
-    effect; `revert` takes back only what `handle` and `prior` show to be ours (compare and set);
+    effect; `revert` takes back only what `handle` (as `apply` gave it) and `prior` (the inspection
+    before the call: `present`, `state`, `ours`) show to be ours (compare and set);
     `check` returns what is wrong with credentials, reachability and rights, [] when all is well.
     """
 

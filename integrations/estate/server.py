@@ -21,6 +21,7 @@ from integrations.estate.state import Store
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
 
 
 def serve(
@@ -30,15 +31,15 @@ def serve(
     estate: Data | None = None,
     *,
     ready: Callable[[str], None] = lambda _url: None,
-    stop: threading.Event | None = None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Serve the estate in `state_file` until SIGTERM, SIGINT or `stop`. Port 0 takes a free one.
+    """Serve the estate in `state_file` until SIGTERM, SIGINT or `wanted` says no. Port 0 takes a free one.
 
     `estate` is what a missing file starts with (default: the sample). `ready` gets the base URL
     once requests are answered. Must run in the main thread, for the signals.
     """
     server = Server((host, port), Desk(Store(state_file, datetime.now(UTC), estate)))
-    stop = stop or threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="estate", daemon=True)
@@ -46,7 +47,8 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     ready(f"http://{shown}:{server.server_port}")
     try:
-        stop.wait()
+        while wanted() and not stop.wait(_LOOK_SECONDS):
+            pass
     finally:
         server.stopping.set()
         server.shutdown()

@@ -133,7 +133,7 @@ class Calls:
             seen = inspect(self.parts, action)
         except AdapterError as error:
             said = f"{said}; the target cannot be asked: {error.message}"
-        decision = recover(repeat, action.id, seen)
+        decision = recover(repeat, action.id, seen, undoes=bool(action.undo_of))
         if decision is Recovery.ASK and VERBS[action.verb].on_doubt == "repeat":
             decision = Recovery.REPEAT
         if decision is Recovery.ADOPT:

@@ -51,7 +51,7 @@ def poll(parts: Parts, stop: threading.Event, bell: threading.Event) -> None:
             with parts.store.read() as conn:
                 at = work.next_due(conn)
         except SoarError as error:
-            log.error("timers_cannot_fire", reason=error.message)
+            log.warning("timers_cannot_fire", reason=error.message)
             at = None
         wait = 1.0 if at is None else (at - parts.clock.now()).total_seconds()
         bell.wait(min(max(wait, 0.005), 1.0))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from soar.engine import casefile
-from soar.engine.binding import bind
+from soar.engine.binding import bind, turns
 from soar.engine.parts import Parts
 from soar.engine.protocol import STANDING
 from soar.errors import Invalid, NotFound
@@ -66,7 +66,7 @@ def plan_step(
         )
     if verb.name == "block_indicators":
         return _plan_blocks(parts, conn, incident_id, soar)
-    planned = [_plan_one(parts, conn, incident_id, verb, soar, scope) for scope in _turns(soar, variables)]
+    planned = [_plan_one(parts, conn, incident_id, verb, soar, scope) for scope in turns(soar, variables)]
     return StepPlan(actions=tuple(planned))
 
 
@@ -87,17 +87,6 @@ def insert(
             row = actions.note(tx, row, digest=casefile.digest(row, run.playbook_digest))
         rows.append(row)
     return rows
-
-
-def _turns(soar: Soar, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The variables of each turn of a for_each; one turn without."""
-    if not soar.for_each:
-        return [variables]
-    items = bind(soar.for_each, variables)
-    if not isinstance(items, Sequence) or isinstance(items, str):
-        raise Invalid(f"{soar.slug}: for_each wants a list, {soar.for_each} is {type(items).__name__}")
-    unique = list({repr(item): item for item in items}.values())
-    return [{**variables, soar.as_ or "item": item} for item in unique]
 
 
 def _plan_one(

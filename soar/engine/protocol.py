@@ -108,17 +108,17 @@ class Recovery(StrEnum):
     ASK = "ask"
 
 
-def recover(repeat: Repeat, key: str, now: Inspection | None) -> Recovery:
+def recover(repeat: Repeat, key: str, now: Inspection | None, *, undoes: bool = False) -> Recovery:
     """Decide from what the target shows now. The intent was stored only when the effect was absent.
 
     A read is repeated. An effect that is there now is ours: adopt it. One that is not there is
     repeated under the same key if repeating is safe. If the target cannot be read, or repeating
-    is unsafe, somebody must be asked (SAFETY: crash points K2-K4, K8).
+    is unsafe, somebody must be asked. An undo (`undoes`) wants the effect gone, whoever ended it.
     """
     if repeat is Repeat.READ:
         return Recovery.REPEAT
     if now is None or now.present is None:
         return Recovery.ASK
     if now.present:
-        return Recovery.ADOPT if now.ours in (None, key) else Recovery.ASK
+        return Recovery.ADOPT if undoes or now.ours in (None, key) else Recovery.ASK
     return Recovery.ASK if repeat is Repeat.UNSAFE else Recovery.REPEAT

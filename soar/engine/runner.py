@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 
 from soar.engine import conductor
-from soar.engine.conductor import Abandon, Arm, Decision, Finish, Perform, StepEnded, TimerFired
 from soar.engine.parts import Parts
 from soar.engine.protocol import UNSENT, State
 from soar.engine.run_state import RunState
+from soar.engine.signals import Abandon, Arm, CancelRequested, Decision, Finish, Perform, StepEnded, TimerFired
 from soar.engine.steps import Ended, Job, Parked, Steps, parked
 from soar.errors import Conflict, StaleFence
 from soar.events import Kind
@@ -65,7 +65,7 @@ def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
     for action in actions.find(tx.conn, run_id=run_id, states=UNSENT):
         actions.move(tx, action, State.CANCELLED, actor=by, summary=reason)
     state = RunState.from_plain(run.state)
-    event = conductor.CancelRequested(reason=reason)
+    event = CancelRequested(reason=reason)
     incidents.event(tx, run.incident_id, Kind.RUN_CANCELLED, actor=by, data={"run": run_id}, values={"why": reason})
     _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run)))
 

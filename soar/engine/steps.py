@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from soar.engine import approving, conductor, planning
-from soar.engine.binding import variables_at
+from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Calls
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
@@ -231,7 +231,7 @@ class Steps:
 
     def _watch(self, job: Job) -> Ended | Parked:
         """Look again and again for as long as the step says; a hit ends it as failed."""
-        total = float(job.soar.for_ or 0)
+        total = float(bind(job.soar.for_, variables_at(job.playbook, job.state, job.work.occurrence)))
         look = int(job.work.notes.get("look", 0)) + 1
         rows, _ = self._planned(job, f"{job.work.occurrence}@{look}", job.soar, job.work.attempt)
         self._prepare_all(job, rows, None)

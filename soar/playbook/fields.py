@@ -76,7 +76,6 @@ class Reader:
         if key in data and value != default and value not in words:
             mend = nearest(value, words)
             self.note("unknown_word", f"{key} may not be {shown(value)}", f"{pointer}/{key}", mend)
-            return default
         return value
 
     def words(self, data: Mapping[str, Any], key: str, pointer: str, known: Collection[str] = ()) -> tuple[str, ...]:
@@ -93,14 +92,16 @@ class Reader:
         return tuple(found)
 
     def milliseconds(self, data: Mapping[str, Any], key: str, pointer: str) -> int:
-        """A duration as CACAO counts it; 0 when it is not there."""
+        """A duration as CACAO counts it; 0 when it is not there. A misfit reads as a second, so that no rule
+        complains that there is none.
+        """
         if key not in data:
             return 0
         try:
             return durations.milliseconds(data[key])
         except Invalid as error:
             self.problems += self.places.moved(error, f"{pointer}/{key}")
-            return 0
+            return 1_000
 
     def seconds(self, data: Mapping[str, Any], key: str, pointer: str) -> Seconds:
         return durations.in_seconds(self.milliseconds(data, key, pointer))

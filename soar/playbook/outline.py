@@ -14,8 +14,7 @@ from urllib.parse import quote
 from soar.playbook.fields import Reader
 from soar.playbook.model import made_id
 from soar.playbook.places import nearest
-from soar.playbook.references import is_slug
-from soar.strict_text import escaped, shown
+from soar.strict_text import escaped
 from soar.verbs import VERBS
 
 _ALL = frozenset({"id", "name", "description", "delay", "timeout", "on_failure", "continue_on_failure", "phase"})
@@ -115,7 +114,7 @@ class Outline:
             return
         kind, keys = _FORMS[form]
         self.reader.known_keys(data, keys, pointer, f"a step with `{form}`")
-        word = data["do"] if form == "do" and data["do"] in set(VERBS) else form
+        word = data["do"] if form == "do" and data["do"] in list(VERBS) else form
         segment = slug or f"{index + 1}-{word}"
         path = f"{sequence.path}/{segment}" if sequence.path else segment
         item = Item(
@@ -199,8 +198,3 @@ def handlers(outline: Outline, data: Mapping[str, Any]) -> dict[str, Sequence]:
     for name, raw, pointer in outline.reader.named(data, "handlers", "", "handler"):
         found[name] = outline.sequence(raw, f"handlers/{name}", pointer, handler=True)
     return found
-
-
-def step_name(name: str) -> str:
-    """A name of a step as messages show it."""
-    return name if is_slug(name) else shown(name)

@@ -10,6 +10,7 @@ import pytest
 
 from integrations import lab as lab_adapter
 from integrations.estate.server import Lab
+from integrations.lab import LabAdapter
 from soar.ports import AdapterError, AppliedStatus, NotSent, OutcomeUnknown
 from tests.contract.adapter_rules import MemorySink, call
 from tests.contract.lab_room import adapter_of, ask, calls, canned, eventually
@@ -33,25 +34,26 @@ from tests.contract.lab_room import adapter_of, ask, calls, canned, eventually
 def test_a_fault_does_what_its_name_says(
     estate: Lab, phase: str, fault: str, heard: type[AdapterError] | None, happened: bool, status: int | None
 ) -> None:
-    adapter, key = adapter_of(estate, timeout=0.3), f"{phase}-{fault}"
+    adapter, key = adapter_of(estate), f"{phase}-{fault}"
+    impatient = adapter_of(estate, timeout=0.15) if "hang" in fault else adapter
     do, undo = call("isolate_host", "host:srv-files-01", key), call("release_host", "host:srv-files-01", f"{key}-u")
     if phase == "revert":
         adapter.apply(do, MemorySink())
     verb, sent = (do.verb, do) if phase == "apply" else (undo.verb, undo)
     ask(estate, "POST", "/faults", {"verb": verb, "target": "srv-files-01", "phase": phase, "fault": fault})
 
-    def send() -> Any:
-        return adapter.apply(do, MemorySink()) if phase == "apply" else adapter.revert(undo, {"key": key}, {})
+    def send(through: LabAdapter) -> Any:
+        return through.apply(do, MemorySink()) if phase == "apply" else through.revert(undo, {"key": key}, {})
 
     if heard is None:
-        assert send().status is AppliedStatus.CONFIRMED
+        assert send(adapter).status is AppliedStatus.CONFIRMED
     else:
         with pytest.raises(heard):
-            send()
+            send(impatient)
     (entry,) = calls(estate, sent.key, phase)
     assert (entry["changed"], entry["status"], entry["fault"]) == (happened, status, fault)
     assert adapter.inspect(sent).present is happened
-    send()
+    send(adapter)
     assert adapter.inspect(sent).present is True, "the fault is used up"
     adapter.apply(call("release_host", "host:srv-files-01", "tidy"), MemorySink())
 
@@ -67,11 +69,11 @@ def test_what_is_accepted_for_later_is_not_yet_so_and_then_is(estate: Lab) -> No
 
 @pytest.mark.parametrize("fault", ["hang", "cut", "error_500"])
 def test_an_inspection_that_fails_claims_nothing_and_may_be_repeated(estate: Lab, fault: str) -> None:
-    adapter, do = adapter_of(estate, timeout=0.3), call("isolate_host", "host:ws-0160", "seen")
+    adapter, do = adapter_of(estate, timeout=0.15), call("isolate_host", "host:ws-0160", "seen")
     ask(estate, "POST", "/faults", {"verb": do.verb, "phase": "inspect", "fault": fault})
     with pytest.raises(NotSent):
         adapter.inspect(do)
-    assert adapter.inspect(do).present is False
+    assert adapter_of(estate).inspect(do).present is False
 
 
 def test_a_keyed_call_repeated_after_a_lost_answer_acts_once(estate: Lab) -> None:

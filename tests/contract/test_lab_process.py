@@ -21,6 +21,7 @@ from integrations import lab as lab_adapter
 from integrations.estate import containments, reads
 from integrations.estate.act import Act, Refusal
 from integrations.estate.content import sha256_of
+from integrations.estate.operations import OPERATIONS
 from integrations.estate.sample import C2_ADDRESS, sample_estate
 from integrations.estate.server import Lab, spawn
 from soar.ports import Mention, Rejected
@@ -131,9 +132,7 @@ _BODY = st.fixed_dictionaries(
 
 @settings(max_examples=50, deadline=None)
 @given(
-    verb=st.sampled_from(
-        sorted([*PAIRS[0][:1], *(pair[0] for pair in PAIRS), "resolve", "fetch_evidence", "kill_process"])
-    ),
+    verb=st.sampled_from(sorted(OPERATIONS)),
     method=st.sampled_from(["inspect", "apply", "revert", "other"]),
     body=_BODY,
 )
@@ -202,7 +201,7 @@ def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_behind(
     assert "Address already in use" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells of a parent's end on Linux only")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX gives a process whose parent ended another one")
 def test_it_outlives_the_thread_that_started_it_and_dies_with_the_process(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys, threading; from integrations.estate.server import spawn\n"

@@ -39,8 +39,8 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STREAM = "incident:0198a"
 HOSTILE_NAMES = [
     "../../etc/passwd", "/etc/shadow", "C:\\Windows\\x.exe", "a\0b", "x" * 300, "CON", "\u202egnp.exe", "dot.",
-    "\\\\srv\\a", "f:stream", "😀", "\x1b[2J\x1b]0;owned\x07", "line\r\nbreak", "<script>alert(1)</script>", "$(reboot)",
-    "\ud800", "", "-rf",
+    "\\\\srv\\a", "f:stream", "😀", "\x1b[2J\x1b]0;owned\x07", "line\r\nbreak", "<script>alert(1)</script>",
+    "$(reboot)", "\ud800", "", "-rf",
 ]  # fmt: skip
 
 
@@ -620,7 +620,7 @@ def test_an_encrypted_entry_is_refused(tmp_path: Path) -> None:
 def test_noise_and_cut_zips_give_problems_and_no_traceback(whole: Path, tmp_path: Path) -> None:
     dice, content = random.Random(3), whole.read_bytes()
     path = tmp_path / "p.zip"
-    for _ in range(60):
+    for _ in range(150):
         broken = bytearray(content[: dice.randrange(len(content))] if dice.random() < 0.3 else content)
         for _ in range(dice.randrange(1, 20)):
             start = dice.choice([0, max(0, len(broken) - 6000)])

@@ -189,6 +189,8 @@ def test_depth_is_counted_before_anything_recurses() -> None:
 def test_size_and_count_are_limited_where_they_are_passed() -> None:
     assert parse("[1, 2]", max_nodes=2) == [1, 2]
     assert (refused("[1,\n2, 3]", max_nodes=2).code, refused("[1,\n2, 3]", max_nodes=2).line) == ("too_many_nodes", 2)
+    counted = refused("[[], [],\n1, 2]", max_nodes=5)
+    assert (counted.code, counted.line, counted.column, counted.pointer) == ("too_many_nodes", 2, 2, "/2")
     assert parse('"é"', max_bytes=4) == "é"
     too_large = refused('"\né"', max_bytes=4)
     assert (too_large.code, too_large.line, too_large.column) == ("too_large", 2, 2)
@@ -218,9 +220,9 @@ def test_a_mebibyte_of_good_json_is_read_fast(kind: str) -> None:
     assert len(text) > 0.7 * MIB
     best = math.inf
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         parse(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.4  # 20 to 100 ms on an idle core
 
 
@@ -241,9 +243,9 @@ def test_a_mebibyte_of_good_json_is_read_fast(kind: str) -> None:
     ids=lambda bomb: repr(bomb[:12]),
 )
 def test_a_bomb_is_refused_in_bounded_time(bomb: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refused(bomb)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_every_real_document_reads_as_the_standard_reader_does(samples: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_witness_s_line_is_passed_over_and_a_wrong_one_of_ours_is_not(signer: 
         verify_note(f"{note}— {signer.key_name} {ours}\n", signer.key_name, signer.public_key)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_changed_character_of_a_note_passes(signer: Ed25519Signer, data: st.DataObject) -> None:
     note = sign(Checkpoint("soar.example/log", 7, EMPTY), signer)

@@ -1,0 +1,163 @@
+"""Incidents: read, judge, declare, note, close."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Query, Response
+
+from api.auth import TheHouse, needs
+from api.routes import paging
+from api.routes.told import detail, line
+from api.views.base import After, Ident, Limit, Page
+from api.views.incidents import (
+    Close,
+    Declare,
+    Determine,
+    EventPage,
+    EventRow,
+    Incident,
+    IncidentLine,
+    Note,
+    TimelineView,
+)
+from soar import timeline as timelines
+from soar.engine import closing
+from soar.errors import Conflict
+from soar.events import Kind
+from soar.model import Actor, Determination, IncidentStatus
+from soar.store import incidents, streams
+from soar.store.session import Tx
+from soar.store.tables import incidents as table
+
+router = APIRouter(prefix="/incidents", tags=["incidents"])
+Status = Literal["new", "in_progress", "on_hold", "resolved", "closed"]
+IfMatch = Annotated[str | None, Header(pattern=r'^"?[0-9]{1,9}"?$', description="the version that you have read")]
+Reader = Annotated[Actor, needs("incident.read")]
+Editor = Annotated[Actor, needs("incident.edit")]
+
+
+@router.get("", summary="List incidents")
+def list_incidents(
+    house: TheHouse, _: Reader, status: Annotated[Status | None, Query()] = None, after: After = None,
+    limit: Limit = 100,
+) -> Page[IncidentLine]:  # fmt: skip
+    """Newest first."""
+    query = sa.select(table)
+    if status:
+        query = query.where(table.c.status == status)
+    with house.store.read() as conn:
+        rows, following = paging.page(conn, query, table, after, limit)
+        return Page(items=[line(conn, row) for row in rows], next=following)
+
+
+@router.get("/{incident}", summary="Read one incident")
+def read(incident: Ident, house: TheHouse, _: Reader, response: Response) -> Incident:
+    """By id or by name (INC-7), with scope, observables, alerts, runs, proposals and open tasks."""
+    with house.store.read() as conn:
+        return _tagged(response, detail(conn, incidents.get(conn, incident), house.store.clock.now()))
+
+
+@router.post("/{incident}/determine", summary="Say what the incident is held to be")
+def determine(
+    incident: Ident, body: Determine, house: TheHouse, actor: Editor, response: Response, if_match: IfMatch = None
+) -> Incident:
+    """With If-Match, 409 when the incident has changed since that version. Who confirms is remembered."""
+
+    def write(tx: Tx) -> Incident:
+        row = _open(tx, incident, if_match)
+        columns: dict[str, Any] = {"determination": body.determination}
+        if body.determination == Determination.CONFIRMED.value and actor.kind == "person":
+            columns["confirmed_by"] = actor.id
+        incidents.update(tx, row.id, **columns)
+        incidents.event(
+            tx, row.id, Kind.INCIDENT_DETERMINED, actor=actor,
+            data={"determination": body.determination, "before": row.determination}, values={"reason": body.reason},
+        )  # fmt: skip
+        return detail(tx.conn, incidents.get(tx.conn, row.id), tx.now)
+
+    return _tagged(response, house.store.write(write))
+
+
+@router.post("/{incident}/declare", summary="Declare the incident")
+def declare(incident: Ident, body: Declare, house: TheHouse, actor: Editor, response: Response) -> Incident:
+    """An alert is not yet an incident: somebody declares it, once, and says why."""
+
+    def write(tx: Tx) -> Incident:
+        row = _open(tx, incident, None)
+        if row.declared_at is not None:
+            raise Conflict("this incident was declared already")
+        incidents.update(tx, row.id, declared_at=tx.now, declared_by=actor.id, declared_why=body.why)
+        incidents.event(
+            tx, row.id, Kind.INCIDENT_DECLARED, actor=actor, data={"incident": row.id}, values={"why": body.why}
+        )
+        return detail(tx.conn, incidents.get(tx.conn, row.id), tx.now)
+
+    return _tagged(response, house.store.write(write))
+
+
+@router.post("/{incident}/notes", status_code=204, summary="Add a note")
+def note(incident: Ident, body: Note, house: TheHouse, actor: Editor) -> None:
+    """Goes to the incident's stream; a closed incident takes notes too."""
+
+    def write(tx: Tx) -> None:
+        row = incidents.get(tx.conn, incident)
+        incidents.event(tx, row.id, Kind.INCIDENT_NOTED, actor=actor, values={"text": body.text})
+
+    house.store.write(write)
+
+
+@router.post("/{incident}/close", summary="Close the incident")
+def close(
+    incident: Ident, body: Close, house: TheHouse, actor: Annotated[Actor, needs("incident.close")],
+    response: Response,
+) -> Incident:  # fmt: skip
+    """409 with `undecided` while a run goes on, a doubt is open, or a containment has no disposition."""
+
+    def write(tx: Tx) -> Incident:
+        closing.close(tx, incident, actor, body.resolution)
+        return detail(tx.conn, incidents.get(tx.conn, incident), tx.now)
+
+    return _tagged(response, house.store.write(write))
+
+
+@router.get("/{incident}/timeline", summary="Read the phase timeline")
+def timeline(incident: Ident, house: TheHouse, _: Annotated[Actor, needs("timeline.read")]) -> TimelineView:
+    """Derived from the incident's events: lanes of phases, the same as rows, and what was measured."""
+    now = house.store.clock.now()
+    with house.store.read() as conn:
+        events = streams.read(conn, streams.incident_stream(incidents.get(conn, incident).id))
+    found = timelines.timeline(events, now)
+    return TimelineView(
+        timeline=dict(found.as_plain()), rows=timelines.rows(found), measures=timelines.measures(events, now)
+    )
+
+
+@router.get("/{incident}/events", summary="Read the incident's events")
+def read_events(
+    incident: Ident, house: TheHouse, _: Annotated[Actor, needs("timeline.read")],
+    after: Annotated[int, Query(ge=-1, le=2**31, description="the `seq` of the last event of the page before")] = -1,
+    limit: Limit = 100,
+) -> EventPage:  # fmt: skip
+    """In the order of the stream."""
+    with house.store.read() as conn:
+        stream = streams.incident_stream(incidents.get(conn, incident).id)
+        found = streams.read(conn, stream, after, limit + 1)
+    items = [EventRow.model_validate(each) for each in found[:limit]]
+    return EventPage(items=items, next=items[-1].seq if len(found) > limit else None)
+
+
+def _open(tx: Tx, incident: str, if_match: str | None) -> Any:
+    """An incident that is not closed and has the version that the caller read; raises Conflict."""
+    row = incidents.get(tx.conn, incident)
+    if row.status == IncidentStatus.CLOSED.value:
+        raise Conflict("this incident is closed")
+    if if_match is not None and int(if_match.strip('"')) != row.version:
+        raise Conflict(f"this incident is at version {row.version} now; read it again", version=row.version)
+    return row
+
+
+def _tagged(response: Response, incident: Incident) -> Incident:
+    response.headers["ETag"] = f'"{incident.version}"'
+    return incident

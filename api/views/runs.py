@@ -1,0 +1,94 @@
+"""Runs and dry runs on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from api.views.base import In, Line, Out, Time, Words
+
+
+class RunLine(Out):
+    """A run in a list."""
+
+    id: str
+    playbook: str
+    digest: str
+    status: str
+    why: str
+    started_by: str
+    automatic: bool
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    reason: str
+
+
+class Proposal(Out):
+    """A playbook whose trigger fits and that waits for a person to start it."""
+
+    playbook: str
+    digest: str
+    why: str
+    at: Time
+
+
+class StepRow(Out):
+    """How far one step of a run is. `occurrence` tells the turns of a loop apart."""
+
+    step: str
+    occurrence: str
+    status: str
+    attempt: int
+    outputs: dict[str, Any]
+    reason: str
+
+
+class RunAction(Out):
+    """An action of a run, in short."""
+
+    id: str
+    step: str
+    verb: str
+    target: str
+    target_name: str
+    adapter: str
+    state: str
+    summary: str
+
+
+class Run(RunLine):
+    """One run with the state of each step and its actions."""
+
+    incident_id: str
+    inputs: dict[str, Any]
+    steps: list[StepRow]
+    actions: list[RunAction]
+
+
+class Plan(In):
+    """What to plan."""
+
+    playbook: Line
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Start(Plan):
+    """What to start, and why."""
+
+    reason: Words
+
+
+class Cancel(In):
+    """Why the run must end."""
+
+    reason: Words
+
+
+class PlanView(Out):
+    """The dry run: every step with its actions as they would be, or what they wait to know."""
+
+    playbook: str
+    digest: str
+    steps: list[dict[str, Any]]

@@ -1,0 +1,104 @@
+"""Which way a run goes: kinds of steps, conditions, names of visits and of branches. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from soar.engine.signals import PerformKind
+from soar.errors import Invalid
+from soar.expressions import parse
+from soar.playbook.model import ActionStep, IfStep, Step, SwitchStep, WhileStep
+
+DEFAULT_TURNS = 100
+"""How often a loop turns at most that sets no bound itself (only foreign playbooks may)."""
+
+Choice = tuple[str, str]
+"""A branch to open: its name and its first step. Two empty texts: there is nothing to do."""
+
+NOTHING: Choice = ("", "")
+
+
+def kind_of(step: ActionStep) -> PerformKind:
+    """Who performs this step, and how."""
+    if step.soar and step.soar.undo:
+        return "undo"
+    if step.soar and step.soar.verb:
+        return "action"
+    by_hand = bool(step.commands) and all(command.get("type") == "manual" for command in step.commands)
+    return "manual" if by_hand or (step.soar and step.soar.manual) else "action"
+
+
+def visit_name(branch: str, step: Step) -> str:
+    """The id of the first visit of a step in a branch: the branch, and the last part of the step's path.
+
+    A handler is shared by the branches that enter it, so its steps keep their whole path.
+    """
+    parts = step.soar.path.split("/") if step.soar and step.soar.path else [step.id]
+    local = "/".join(parts) if parts[0] == "handlers" and len(parts) == 3 else parts[-1]
+    return f"{branch}/{local}" if branch else local
+
+
+def visits(first: str) -> Iterator[str]:
+    """The ids of the first, second, third ... visit."""
+    yield first
+    count = 2
+    while True:
+        yield f"{first}#{count}"
+        count += 1
+
+
+def answer(step: Step, facts: Mapping[str, Any]) -> bool | str | None:
+    """What a condition or switch says, given the facts; None when it cannot be read and a person decides."""
+    if isinstance(step, SwitchStep):
+        return _case(step, facts.get("variables", {}))
+    if isinstance(step, IfStep | WhileStep):
+        try:
+            return parse(step.condition).evaluate(facts)
+        except Invalid:
+            return None
+    return None
+
+
+def choice(step: Step, said: Any, turn: int) -> Choice | None:
+    """The branch that an answer opens; None when the answer makes no sense here."""
+    if isinstance(step, SwitchStep):
+        name = _text(said)
+        name = name if name in step.cases else "default"
+        if name not in step.cases:
+            return NOTHING
+        return quote(name, safe=""), step.cases[name]
+    truth = {"true": True, "false": False}.get(_text(said).lower())
+    if isinstance(step, IfStep) and truth is not None:
+        if truth:
+            return "then", step.on_true
+        return ("else", step.on_false) if step.on_false else NOTHING
+    if isinstance(step, WhileStep) and truth is not None:
+        return (str(turn), step.on_true) if truth else NOTHING
+    return None
+
+
+def turns_at_most(step: Step) -> int:
+    """The bound of a loop."""
+    return (step.soar.max if step.soar else 0) or DEFAULT_TURNS
+
+
+def _case(step: SwitchStep, variables: Mapping[str, Any]) -> str | None:
+    """The value that a switch looks at, as text; empty where it is missing."""
+    name = step.switch.removesuffix(":value")
+    if not (name.startswith("__") and name.endswith("__") and len(name) > 4):
+        return None
+    name = name[2:-2]
+    if name in variables:
+        return _text(variables[name])
+    value: Any = variables
+    for key in name.split("__"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return "" if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

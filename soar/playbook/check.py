@@ -1,0 +1,86 @@
+"""The rules of a good playbook, over the model: they hold whichever notation it came from.
+
+Each rule is one function that yields problems; RULES is the list of them. What only the YAML form
+can get wrong (misspelt keys, handlers, bad durations) is found where that form is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from soar.errors import Problem
+from soar.playbook import check_references, check_steps
+from soar.playbook.model import ActionStep, EndStep, Playbook, PlaybookActionStep, StartStep
+from soar.playbook.places import Places
+from soar.playbook.subject import Subject
+
+Rule = Callable[[Subject], Iterable[Problem]]
+
+
+def problems(playbook: Playbook, places: Places) -> list[Problem]:
+    """Everything that is wrong with this playbook. Its pointers must lead to steps that are there."""
+    subject = Subject.of(playbook, places)
+    return [problem for rule in RULES for problem in rule(subject)]
+
+
+def times(subject: Subject) -> Iterator[Problem]:
+    """A playbook is not changed before it was made (section 3.1)."""
+    playbook = subject.playbook
+    if playbook.modified < playbook.created:
+        message = "modified is earlier than created"
+        yield subject.places.problem("bad_time", message, "/modified", "Write when this version was made.")
+
+
+def loops(subject: Subject) -> Iterator[Problem]:
+    """No step leads back to itself: only `while` repeats, and it is bounded."""
+    if subject.flow.loops:
+        step = subject.playbook.workflow[subject.flow.loops[0]]
+        mend = "Repeat with a while step and a bound."
+        yield subject.problem("step_loop", f"{step.label} is in a circle of steps, or behind one", step, mend=mend)
+
+
+def next_steps(subject: Subject) -> Iterator[Problem]:
+    """Every step but the end says where to go after success."""
+    for step in subject.playbook.workflow.values():
+        if not isinstance(step, EndStep) and not (step.on_completion or step.on_success):
+            yield subject.problem("no_next_step", f"{step.label} leads nowhere", step, mend="End in an end step.")
+        if isinstance(step, StartStep) and (step.on_success or step.on_failure):
+            yield subject.problem("bad_start", "a start step has on_completion only", step)
+        if step.on_completion and (step.on_success or step.on_failure):
+            message = f"{step.label} has on_completion beside on_success or on_failure"
+            yield subject.problem("two_ways", message, step, mend="Keep one way.")
+
+
+def unsupported(subject: Subject) -> Iterator[Problem]:
+    """What no run could carry out is refused before it starts."""
+    for step in subject.playbook.workflow.values():
+        if isinstance(step, PlaybookActionStep):
+            message = f"{step.label} runs another playbook, which is not supported yet"
+            yield subject.problem("unsupported_step", message, step, "playbook", "Write its steps here.")
+        elif isinstance(step, ActionStep) and not (step.soar and (step.soar.verb or step.soar.undo)):
+            for command in step.commands:
+                if command.get("type") != "manual":
+                    message = f"{step.label} has a command of type {command.get('type')}, which is not supported yet"
+                    yield subject.problem("unsupported_step", message, step, "command", "Use a verb (`do`) instead.")
+
+
+RULES: tuple[Rule, ...] = (
+    times,
+    loops,
+    next_steps,
+    unsupported,
+    check_steps.verbs,
+    check_steps.parameters,
+    check_steps.holds,
+    check_steps.approvals,
+    check_steps.undos,
+    check_steps.whiles,
+    check_steps.names,
+    check_steps.defaults,
+    check_steps.sources,
+    check_references.conditions,
+    check_references.triggers,
+    check_references.templates,
+    check_references.switches,
+    check_references.targets,
+)
