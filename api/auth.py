@@ -73,7 +73,7 @@ def check_guarded(routers: Iterable[APIRouter]) -> None:
 def _guarded(route: BaseRoute) -> bool:
     if not isinstance(route, APIRoute):
         return False
-    if all((method, route.path) in OPEN for method in route.methods):
+    if all((method, route.path) in OPEN for method in route.methods or ()):
         return True
     return any(isinstance(each.call, Needs) for each in _all(route.dependant))
 

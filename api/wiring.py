@@ -58,7 +58,7 @@ class House:
     lock: IO[str]
     stop: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
-    first_key: str | None = None
+    first_key: str | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start the workers, the poller and the sealer."""

@@ -254,12 +254,12 @@ class _Reader:
         if not root.startswith("__"):
             self.paths.setdefault(text)
             return Path(text=text, steps=(root, *steps))
-        names = root[2:-2].split("__")
-        if not root.endswith("__") or not all(names) or steps[0] != "value":
+        name = root[2:-2]
+        if not root.endswith("__") or not all(name.split("__")) or steps[0] != "value":
             what = f"{shown(text)} is no variable"
             self._refuse("expression_variable", what, "Write __name__:value or __step__output__:value.", kind)
-        self.variables.add(root[2:-2])
-        return Path(text=text, steps=("variables", *names, *steps[1:]))
+        self.variables.add(name)
+        return Path(text=text, steps=tuple(steps[1:]), variable=name)
 
     def _step(self, token: Any) -> str | int | None:
         text: str = token.text

@@ -52,10 +52,14 @@ class Literal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """Where a value stands in the facts. A step is a key, an index, or None for every element."""
+    """Where a value stands in the facts. A step is a key, an index, or None for every element.
+
+    `variable` is the name of a variable without its outer underscores; the steps then begin at its value.
+    """
 
     text: str
     steps: tuple[str | int | None, ...]
+    variable: str = ""
 
     def values(self, facts: Mapping[str, Any]) -> list[Any]:
         """All values there, [] when the path is missing. Null counts as missing.
@@ -63,7 +67,7 @@ class Path:
         A list that is reached without an index counts as each of its elements.
         """
         found: list[Any] = [facts]
-        for step in self.steps:
+        for step in (*self._way(facts), *self.steps):
             if isinstance(step, str):
                 found = [value[step] for value in _each(found) if isinstance(value, Mapping) and step in value]
             elif step is None:
@@ -71,6 +75,16 @@ class Path:
             else:
                 found = [value[step] for value in found if isinstance(value, list | tuple) and step < len(value)]
         return [value for value in _each(found) if value is not None]
+
+    def _way(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """The keys to a variable: its whole name where one is called so (CACAO allows `__` in names),
+        else step and output.
+        """
+        if not self.variable:
+            return ()
+        known = facts.get("variables")
+        whole = isinstance(known, Mapping) and self.variable in known
+        return ("variables", self.variable) if whole else ("variables", *self.variable.split("__"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def resolve(
 
 
 register = typer.Typer(
-    help="What is contained now: since when, by whom, until when, and when it was last seen to be true.",
+    help="What is contained now, by whom, until when.",
     invoke_without_command=True,
 )
 

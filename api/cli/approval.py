@@ -58,9 +58,7 @@ def deny(
     _vote(approval, "deny", reason, digest, form, Server(key_file), ask=not yes)
 
 
-def _vote(
-    approval: str, decision: str, reason: str, digest: str, form: Output, server: Server, *, ask: bool
-) -> None:
+def _vote(approval: str, decision: str, reason: str, digest: str, form: Output, server: Server, *, ask: bool) -> None:
     """Vote with the digest of what was shown a moment ago: if it has changed since, the server refuses."""
     found = server.get(path("approvals", approval))
     _say_what(found)

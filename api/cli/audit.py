@@ -11,7 +11,7 @@ from api.cli import output
 from api.cli.client import KeyFile, Server, problem
 from api.cli.exits import Unverified, say
 from api.cli.output import Format, Output
-from api.cli.verifying import check_package
+from api.cli.verifying import Key, check_package
 
 app = typer.Typer(help="The audit log: verify, checkpoint.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def verify(
     package: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="A package to check without a server instead.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="The sender's verifier key, or a file with it, had otherwise.")] = None,
+    key: Key = None,
     form: Output = None,
     key_file: KeyFile = None,
 ) -> None:

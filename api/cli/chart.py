@@ -110,7 +110,7 @@ class _Scale:
         share = (time - self.first).total_seconds() / self.span
         return min(self.columns - 1, max(0, int(share * self.columns)))
 
-    def block(self, phase: Phase, start: datetime, end: datetime, open_: bool) -> Block:  # noqa: FBT001 - a Stay's parts
+    def block(self, phase: Phase, start: datetime, end: datetime, open_: bool) -> Block:
         first = self.column(start)
         ends = (end - self.first).total_seconds() / self.span * self.columns
         last = max(first, min(self.columns, round(ends)) - 1)

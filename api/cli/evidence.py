@@ -16,7 +16,7 @@ from api.cli import output
 from api.cli.client import KeyFile, Server, path
 from api.cli.exits import Unverified, say
 from api.cli.output import Output
-from api.cli.verifying import check_package
+from api.cli.verifying import Key, check_package
 from soar.errors import Conflict, Invalid
 
 app = typer.Typer(help="Evidence: list, show, download, package, verify.", no_args_is_help=True)
@@ -24,7 +24,7 @@ Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")]
 Into = Annotated[Path, typer.Option("-f", "--file", help="A new file to write to, or - for standard output.")]
 Purpose = Annotated[str, typer.Option(help="What for; it is written into the record.")]
 _LINE = ("id", "exhibit", "name", "evidence_class", "source", "size", "sha256", "acquired_at")
-_CUSTODY = {"custody": ("at", "kind", "actor", "purpose", "hash_after")}
+_CUSTODY = {"custody": ("seq", "act", "actor", "at", "purpose", "to", "hash_after")}
 
 
 @app.command("list")
@@ -72,7 +72,7 @@ def package(
 @app.command()
 def verify(
     package_: Annotated[Path, typer.Argument(metavar="PATH", help="A package: a zip, or the folder in it.")],
-    key: Annotated[str | None, typer.Option(help="The sender's verifier key, or a file with it, had otherwise.")] = None,
+    key: Key = None,
     form: Output = None,
 ) -> None:
     """Check a package without any server: bytes, custody, events, signatures. Lists every problem."""

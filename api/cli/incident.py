@@ -12,7 +12,7 @@ from api.cli.client import KeyFile, Server, path
 from api.cli.exits import say
 from api.cli.output import Output
 
-app = typer.Typer(help="Incidents: list, show, timeline, note, determine, declare, close.", no_args_is_help=True)
+app = typer.Typer(help="Incidents and their timelines.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its id, or its number as INC-7.")]
 _LINE = ("name", "severity", "status", "determination", "opened_at", "title")
 _PARTS = {

@@ -22,6 +22,9 @@ from api.cli import clean
 Row = Mapping[str, Any]
 
 
+_PIPE_WIDTH = 240
+
+
 class Format(StrEnum):
     """How data is written."""
 
@@ -83,10 +86,8 @@ def write(said: str) -> None:
 
 def shown(value: Any) -> str:
     """A value as a table's cell: one line, nothing for null, times without what no eye needs."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return str(round(value, 1))
     if isinstance(value, str):
@@ -115,7 +116,8 @@ def _table(found: Iterable[Row], columns: Sequence[str], *, header: bool = True)
         table.add_column(name.replace("_", " "), overflow="fold")
     for each in found:
         table.add_row(*(Text(shown(each.get(name))) for name in columns))
-    Console(file=sys.stdout).print(table)
+    # What is read by a program through a pipe must not be folded to the width of no terminal.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def _csv(found: Sequence[Row], columns: Sequence[str]) -> str:

@@ -24,12 +24,15 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML, or CACAO 2.0 as .json.")],
     form: Output = None,
 ) -> None:
-    """Check playbooks without a server: prints file:line:col: code: message for every problem."""
+    """Check playbooks without a server.
+
+    Prints `file:line:col: code: message. mend` for every problem, as compilers do, unless -o asks for data.
+    """
     load = {".json": _load_cacao}
     found: list[tuple[Path, Problem]] = []
     for file in files:
         found += [(file, problem) for problem in _problems(file, load.get(file.suffix.lower(), _load_yaml))]
-    if output.chosen(form) is Format.TABLE:
+    if form in (None, Format.TABLE):
         for file, problem in found:
             output.write(f"{_shown(file, problem)}\n")
     else:
@@ -49,8 +52,10 @@ def list_(form: Output = None, key_file: KeyFile = None) -> None:
 
 @app.command()
 def show(
-    slug: Annotated[str, typer.Argument(help="The playbook's short name.")], form: Output = None, key_file: KeyFile = None
-) -> None:  # fmt: skip
+    slug: Annotated[str, typer.Argument(help="Its short name, or a digest.")],
+    form: Output = None,
+    key_file: KeyFile = None,
+) -> None:
     """One playbook with its CACAO 2.0 document."""
     output.record(Server(key_file).get(path("playbooks", slug)), form)
 

@@ -64,7 +64,7 @@ def show(run: Id, form: Output = None, key_file: KeyFile = None) -> None:
 def watch(
     run: Id,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most; 0 waits on.")] = 0.0,
-    exit_status: Annotated[bool, typer.Option("--exit-status", help="End with 1 or 9 unless the run succeeded.")] = False,
+    exit_status: Annotated[bool, typer.Option("--exit-status", help="End with 1 or 9 unless it succeeded.")] = False,
     form: Output = None,
     key_file: KeyFile = None,
 ) -> None:  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from api.cli.exits import Exit, say
+from api.cli.exits import say
 from soar.errors import Unavailable
 
 Config = Annotated[Path | None, typer.Option(help="Settings file (TOML). [default: the variable SOAR_CONFIG]")]
@@ -20,7 +19,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one. [default: 8080]")] = None,
 ) -> None:
-    """Start the service on this machine, until SIGTERM or Ctrl-C."""
+    """Start the service, until SIGTERM or Ctrl-C."""
     from api.serve import serve as run
     from soar.config import load
 
@@ -33,7 +32,10 @@ def lab(
     folder: Annotated[Path, typer.Option(help="Where the estate is kept.")] = Path("var/lab"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
 ) -> None:
-    """Run the simulated estate (hosts, accounts, firewall, mail) for training, until SIGTERM or Ctrl-C."""
+    """Run a simulated estate to train on.
+
+    Hosts, accounts, a firewall and mail, until SIGTERM or Ctrl-C.
+    """
     from integrations.estate.server import serve as run
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,10 @@ def demo(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the service running until Enter is pressed.")] = False,
 ) -> None:
-    """One real alert travels the whole way, narrated; each expectation is checked."""
+    """One real alert travels the whole way.
+
+    Narrated; each expectation is checked.
+    """
     from api.demo import main
 
     raise typer.Exit(main(folder, keep))
@@ -74,8 +79,3 @@ def _upgrade(settings: Any) -> None:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with own(settings.data):
         migrate(settings.url)
-
-
-def exit_with(code: int) -> functools.partial[Any]:
-    """Not used."""
-    return functools.partial(int, Exit(code))

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from api.cli import output
 from api.cli.exits import Unverified, say
 from api.cli.output import Format, Output
 from soar.errors import Invalid
 
+Key = Annotated[
+    str | None, typer.Option(help="The sender's verifier key, or a file with it, that you had by another way.")
+]
+"""The option that names the key to trust."""
 _COLUMNS = ("pointer", "code", "message", "line", "mend")
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query
 
 from api.auth import TheHouse, needs
-from api.routes import paging
+from api.routes import paging, told
 from api.views.actions import Action, ActionLine, Dispose, Effect, Hold, Release, Resolve, Started
 from api.views.base import After, Ident, Limit, OfIncident, Page, mapping, pick
 from soar.engine import asking, closing, direct, effects, releasing
@@ -44,7 +44,7 @@ def list_actions(
         if incident:
             query = query.where(table.c.incident_id == incidents.get(conn, incident).id)
         rows, following = paging.page(conn, query, table, after, limit)
-    return Page(items=[ActionLine.model_validate(row) for row in rows], next=following)
+    return Page(items=[pick(ActionLine, told.action(ActionRow.from_row(row))) for row in rows], next=following)
 
 
 @router.get("/actions/{action}", summary="Read one action")
@@ -113,7 +113,7 @@ def dispose(effect: Ident, body: Dispose, house: TheHouse, actor: Annotated[Acto
 def _told(conn: sa.Connection, action: ActionRow) -> Action:
     undone_by = conn.execute(sa.select(table.c.id).where(table.c.undo_of == action.id).order_by(table.c.id)).scalars()
     return pick(
-        Action, action.as_plain(), undo=VERBS[action.verb].inverse, undone_by=list(undone_by),
+        Action, told.action(action), undo=VERBS[action.verb].inverse, undone_by=list(undone_by),
         holds=[pick(Hold, each) for each in (_holds(conn, action.effect_id) if action.effect_id else [])],
     )  # fmt: skip
 

@@ -82,7 +82,8 @@ def build(
     )  # fmt: skip
     with house.store.read() as conn:
         row = export.find(conn, made)
-    return pick(PackageView, mapping(row), size=row.record["size"])
+    path = str((house.settings.data / row.path).resolve())
+    return pick(PackageView, mapping(row), path=path, size=row.record["size"])
 
 
 @router.get(

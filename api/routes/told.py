@@ -16,6 +16,7 @@ from soar.engine.run_state import RunState
 from soar.events import Kind
 from soar.model import Event, Severity
 from soar.store import actions, incidents, people, runs, streams, tasks
+from soar.store.rows import ActionRow
 from soar.store.tables import alerts, observables
 from soar.store.tables import runs as run_table
 
@@ -54,8 +55,13 @@ def run(conn: sa.Connection, run_id: str) -> Run:
     done = actions.find(conn, run_id=row.id)
     return Run(
         **_run(conn, row), incident_id=row.incident_id, inputs=row.inputs, steps=_steps(conn, row),
-        actions=[pick(RunAction, each.as_plain()) for each in done],
+        actions=[pick(RunAction, action(each)) for each in done],
     )  # fmt: skip
+
+
+def action(row: ActionRow) -> dict[str, Any]:
+    """An action as plain data, with the id of its target alone beside `kind:id`."""
+    return {**row.as_plain(), "target_id": row.target.id}
 
 
 def _line(conn: sa.Connection, row: Any) -> dict[str, Any]:
@@ -72,7 +78,19 @@ def _run(conn: sa.Connection, row: Any) -> dict[str, Any]:
 
 
 def _steps(conn: sa.Connection, row: Any) -> list[StepRow]:
-    raise NotImplementedError(RunState)
+    """The visits of steps in their order; what stands between them (starts, ends) is nobody's business."""
+    workflow = runs.playbook(conn, row.playbook_digest).workflow
+    found = []
+    for visit in RunState.from_plain(row.state).steps.values():
+        soar = workflow[visit.step_id].soar
+        found.append(
+            StepRow(
+                step=(soar.slug if soar else "") or workflow[visit.step_id].label, verb=soar.verb if soar else "",
+                occurrence=visit.id, status=visit.status, attempt=visit.attempt, outputs=dict(visit.outputs),
+                reason=visit.reason,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _proposals(events: list[Event], own: list[Any]) -> list[Proposal]:

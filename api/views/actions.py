@@ -25,7 +25,7 @@ class Hold(Out):
 
 
 class ActionLine(Out):
-    """An action in a list."""
+    """An action in a list. `target` is `kind:id`, `target_id` the id alone."""
 
     id: str
     incident_id: str
@@ -33,10 +33,12 @@ class ActionLine(Out):
     step: str
     verb: str
     target: str
+    target_id: str
     target_name: str
     adapter: str
     state: str
     summary: str
+    outputs: dict[str, Any]
     undo_of: str | None
     created_at: Time
     called_at: Time | None
@@ -58,7 +60,6 @@ class Action(ActionLine):
     review_seconds: int
     prior: dict[str, Any]
     handle: dict[str, Any]
-    outputs: dict[str, Any]
     guards: list[dict[str, Any]]
     undo: str
     undo_reason: str

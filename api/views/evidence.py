@@ -42,7 +42,7 @@ class Order(In):
 
 
 class PackageView(Out):
-    """A built package. `path` is below the data folder."""
+    """A built package. `path` is where it lies on the server."""
 
     id: str
     incident_id: str

@@ -34,11 +34,12 @@ class ScopeRow(Out):
     """A thing that the incident is about. `age_seconds`: how old the inventory's fact was at `as_of`."""
 
     kind: str
-    id: str
+    entity_id: str
     name: str
     status: str
     resolved_by: str
     as_of: Time
+    known_since: Time | None
     age_seconds: float | None
     addresses: list[str]
     tags: list[str]
@@ -145,9 +146,9 @@ def scope_row(row: Any) -> ScopeRow:
     """A row of `scope`."""
     age = (row.as_of - row.known_since).total_seconds() if row.known_since else None
     return ScopeRow(
-        kind=row.kind, id=row.entity_id, name=row.name, status=row.status, resolved_by=row.resolved_by,
-        as_of=row.as_of, age_seconds=age, addresses=row.entity["addresses"], tags=row.entity["tags"],
-        groups=row.entity["groups"], added_at=row.added_at,
+        kind=row.kind, entity_id=row.entity_id, name=row.name, status=row.status, resolved_by=row.resolved_by,
+        as_of=row.as_of, known_since=row.known_since, age_seconds=age, addresses=row.entity["addresses"],
+        tags=row.entity["tags"], groups=row.entity["groups"], added_at=row.added_at,
     )  # fmt: skip
 
 

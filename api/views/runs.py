@@ -38,6 +38,7 @@ class StepRow(Out):
     """How far one step of a run is. `occurrence` tells the turns of a loop apart."""
 
     step: str
+    verb: str
     occurrence: str
     status: str
     attempt: int
@@ -52,6 +53,7 @@ class RunAction(Out):
     step: str
     verb: str
     target: str
+    target_id: str
     target_name: str
     adapter: str
     state: str
@@ -91,4 +93,6 @@ class PlanView(Out):
 
     playbook: str
     digest: str
+    urgency: str
     steps: list[dict[str, Any]]
+    on_exception: list[dict[str, Any]]

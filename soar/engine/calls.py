@@ -11,7 +11,7 @@ from collections.abc import Callable
 from soar.engine import effects, outcomes
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
-from soar.engine.prepare import call_of, inspect, prepare
+from soar.engine.prepare import call_of, fenced, inspect, prepare
 from soar.engine.protocol import Recovery, State, recover
 from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
 from soar.model import Applied, AppliedStatus, Inspection, Repeat
@@ -19,7 +19,6 @@ from soar.ports import Adapter, Collection
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.work import check_fence
 from soar.verbs import VERBS
 
 TRIES = 3
@@ -146,12 +145,7 @@ class Calls:
         return self._call(action, context, tries)
 
     def _write(self, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
-        def fenced(tx: Tx) -> ActionRow:
-            if context.work is not None:
-                check_fence(tx, context.work)
-            return function(tx)
-
-        return self.parts.store.write(fenced)
+        return fenced(self.parts, context, function)
 
     def _too_late(self, action: ActionRow) -> bool:
         since = (self.parts.clock.now() - (action.called_at or action.created_at)).total_seconds()

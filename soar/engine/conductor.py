@@ -36,6 +36,7 @@ from typing import Any
 
 from soar.engine import routes
 from soar.engine.binding import variables_at
+from soar.engine.routes import members
 from soar.engine.run_state import Branch, Occurrence, RunState, RunStatus, StepStatus
 from soar.engine.signals import (
     Abandon,
@@ -112,35 +113,6 @@ def feed(playbook: Playbook, state: RunState, event: RunEvent, facts: Mapping[st
         case CancelRequested():
             turn.cancelled(event.reason)
     return turn.decision()
-
-
-def members(playbook: Playbook, state: RunState, occurrence: str) -> list[Perform]:
-    """The actions inside a parallel that it reaches without any decision, as they will be performed.
-
-    Those of nested parallels are among them, those inside of if, while and switch are not. A member
-    may want an output of an earlier one, which nobody can know yet.
-    """
-    found: list[Perform] = []
-    opener = state.steps[occurrence]
-    todo = _branches(opener.id, playbook.workflow[opener.step_id])
-    while todo:
-        branch, step_id = todo.pop(0)
-        seen: set[str] = set()
-        while step_id and step_id not in seen:
-            seen.add(step_id)
-            step = playbook.workflow[step_id]
-            name = routes.visit_name(branch, step)
-            if isinstance(step, ActionStep) and (kind := routes.kind_of(step)) == "action":
-                found.append(Perform(occurrence=name, branch=branch, step_id=step_id, attempt=1, kind=kind))
-            if isinstance(step, ParallelStep):
-                todo += _branches(name, step)
-            step_id = step.on_success or step.on_completion
-    return found
-
-
-def _branches(opener: str, step: Step) -> list[tuple[str, str]]:
-    """The branches of a parallel: id and first step."""
-    return [(f"{opener}/{index}", head) for index, head in enumerate(step.heads)]
 
 
 class _Turn:
@@ -258,7 +230,7 @@ class _Turn:
         elif step.soar and (step.soar.together or step.soar.approval):
             self._ask(visit, "prepare")
         else:
-            self._open(visit, _branches(visit.id, step))
+            self._open(visit, routes.branches_of(visit.id, step))
 
     def _perform(self, visit: Occurrence) -> None:
         step = self.playbook.workflow[visit.step_id]
@@ -289,17 +261,14 @@ class _Turn:
         self._move(visit, result, outputs=dict(outputs or {}), reason=reason, asked="")
         step = self.playbook.workflow[visit.step_id]
         tolerant = bool(step.soar and step.soar.partial_ok)
-        if result in ("ok", "nothing") or (result == "partial" and tolerant):
-            following = step.on_success or step.on_completion
-            said = f"{step.label} leads nowhere"
-        else:
-            following = step.on_failure or step.on_completion
-            said = f"{step.label}: {reason or result}"
+        good = result in ("ok", "nothing") or (result == "partial" and tolerant)
+        following = (step.on_success if good else step.on_failure) or step.on_completion
+        if not good or not following:
+            said = f"{step.label}: {reason or ('leads nowhere' if good else result)}"
+            self.branches[visit.branch] = replace(self.branches[visit.branch], reason=said)
         if following:
             self.later(self.enter, visit.branch, following)
-        if result not in ("ok", "nothing") or not following:
-            self.branches[visit.branch] = replace(self.branches[visit.branch], reason=said)
-        if not following:
+        else:
             self.later(self._unhandled, visit.branch)
 
     # --- openers and branches ------------------------------------------------------------------
@@ -329,7 +298,7 @@ class _Turn:
         if event.result == "failed":
             self._settle(visit, "failed", reason=event.reason)
         else:
-            self._open(visit, _branches(visit.id, step))
+            self._open(visit, routes.branches_of(visit.id, step))
 
     def _open(self, visit: Occurrence, branches: list[tuple[str, str]]) -> None:
         for branch, head in branches:

@@ -6,6 +6,8 @@ serves the first look at a planned action and the last one just before its inten
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from soar.engine import casefile, effects, releasing
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
@@ -45,15 +47,19 @@ def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:
         seen = inspect(parts, action)
     except AdapterError as error:
         said = f"cannot be inspected: {error.message}"
-        return parts.store.write(
-            lambda tx: _fenced(tx, context) or actions.move(tx, action, State.FAILED, summary=said)
-        )
-    return parts.store.write(lambda tx: _fenced(tx, context) or _decide(tx, parts, action, context, seen))
+        return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
+    return fenced(parts, context, lambda tx: _decide(tx, parts, action, context, seen))
 
 
-def _fenced(tx: Tx, context: Context) -> None:
-    if context.work is not None:
-        check_fence(tx, context.work)
+def fenced(parts: Parts, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
+    """Write only while the work is still this worker's; raises StaleFence otherwise."""
+
+    def write(tx: Tx) -> ActionRow:
+        if context.work is not None:
+            check_fence(tx, context.work)
+        return function(tx)
+
+    return parts.store.write(write)
 
 
 def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Inspection | None) -> ActionRow:

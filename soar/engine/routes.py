@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from soar.engine.signals import PerformKind
+from soar.engine.run_state import RunState
+from soar.engine.signals import Perform, PerformKind
 from soar.errors import Invalid
 from soar.expressions import parse
-from soar.playbook.model import ActionStep, IfStep, Step, SwitchStep, WhileStep
+from soar.playbook.model import ActionStep, IfStep, ParallelStep, Playbook, Step, SwitchStep, WhileStep
 
 DEFAULT_TURNS = 100
 """How often a loop turns at most that sets no bound itself (only foreign playbooks may)."""
@@ -77,6 +78,35 @@ def choice(step: Step, said: Any, turn: int) -> Choice | None:
     if isinstance(step, WhileStep) and truth is not None:
         return (str(turn), step.on_true) if truth else NOTHING
     return None
+
+
+def members(playbook: Playbook, state: RunState, occurrence: str) -> list[Perform]:
+    """The actions inside a parallel that it reaches without any decision, as they will be performed.
+
+    Those of nested parallels are among them, those inside of if, while and switch are not. A member
+    may want an output of an earlier one, which nobody can know yet.
+    """
+    found: list[Perform] = []
+    opener = state.steps[occurrence]
+    todo = branches_of(opener.id, playbook.workflow[opener.step_id])
+    while todo:
+        branch, step_id = todo.pop(0)
+        seen: set[str] = set()
+        while step_id and step_id not in seen:
+            seen.add(step_id)
+            step = playbook.workflow[step_id]
+            name = visit_name(branch, step)
+            if isinstance(step, ActionStep) and (kind := kind_of(step)) == "action":
+                found.append(Perform(occurrence=name, branch=branch, step_id=step_id, attempt=1, kind=kind))
+            if isinstance(step, ParallelStep):
+                todo += branches_of(name, step)
+            step_id = step.on_success or step.on_completion
+    return found
+
+
+def branches_of(opener: str, step: Step) -> list[tuple[str, str]]:
+    """The branches of a parallel: id and first step."""
+    return [(f"{opener}/{index}", head) for index, head in enumerate(step.heads)]
 
 
 def turns_at_most(step: Step) -> int:

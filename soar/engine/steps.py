@@ -20,6 +20,7 @@ from soar.engine.parts import Parts
 from soar.engine.prepare import prepare
 from soar.engine.protocol import GOOD, UNSENT, State
 from soar.engine.run_state import RunState
+from soar.engine.signals import Result
 from soar.errors import Invalid, NotFound
 from soar.events import moment, stamp
 from soar.model import ENGINE
@@ -38,7 +39,7 @@ WATCH_LOOKS = 12
 class Ended:
     """The step is over: ok, partial or failed."""
 
-    result: str
+    result: Result
     outputs: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
 
@@ -284,7 +285,9 @@ def _merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 merged[name] = value
             elif isinstance(value, bool):
                 merged[name] = before and value
-            elif isinstance(value, (list, int, float)) and type(before) is type(value):
+            elif isinstance(value, list) and isinstance(before, list):
+                merged[name] = [*before, *value]
+            elif isinstance(value, int | float) and isinstance(before, int | float):
                 merged[name] = before + value
             else:
                 merged[name] = value

@@ -12,6 +12,7 @@ from typing import Any
 
 from soar import strict_json
 from soar.errors import Invalid, Problem
+from soar.playbook import check
 from soar.playbook.document import EXTENSION, SPEC_VERSION, TEXT_TYPES, to_document
 from soar.playbook.model import (
     ActionStep,
@@ -28,11 +29,12 @@ from soar.playbook.model import (
     Variable,
     WhileStep,
 )
+from soar.playbook.places import Places
 from soar.playbook.plain import from_plain
 from soar.playbook.vocabulary import VARIABLE_TYPES, our_type
 from soar.strict_text import escaped, shown
 
-__all__ = ["from_document", "to_document"]
+__all__ = ["from_document", "load", "to_document"]
 
 STEP_TYPES: Mapping[str, type[Step]] = {
     kind.type: kind
@@ -69,6 +71,15 @@ class _Written:
     value: str | None = None
     constant: bool = False
     external: bool = False
+
+
+def load(text: str | bytes) -> Playbook:
+    """Read and check a CACAO 2.0 playbook in JSON. Raises Invalid with all its problems."""
+    playbook = from_document(strict_json.parse(text))
+    problems = check.problems(playbook, Places.of_cacao(playbook.workflow))
+    if problems:
+        raise Invalid(problems=problems)
+    return playbook
 
 
 def from_document(document: Any) -> Playbook:

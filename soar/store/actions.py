@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine.protocol import State, check_move
+from soar.engine.protocol import MOVES, State, check_move
 from soar.errors import Conflict, NotFound
 from soar.events import Kind
 from soar.ids import new_id
@@ -30,7 +30,7 @@ def insert(tx: Tx, **columns: Any) -> ActionRow:
     if found:
         return ActionRow.from_row(found)
     key = new_id()
-    empty = {"prior": {}, "handle": {}, "outputs": {}, "guards": []}
+    empty: dict[str, Any] = {"prior": {}, "handle": {}, "outputs": {}, "guards": []}
     tx.conn.execute(
         table.insert().values({**empty, **columns, "id": key, "state": State.PLANNED.value, "created_at": tx.now})
     )
@@ -64,7 +64,7 @@ def move(
     check_move(action.state, to)
     if summary:
         columns["summary"] = summary
-    if not _goes_on(to):
+    if not MOVES[to]:
         columns.setdefault("ended_at", tx.now)
     changed = tx.conn.execute(
         table.update()
@@ -132,12 +132,6 @@ def count_called(conn: sa.Connection, verb: str, *, run_id: str | None, since: d
 def hour_before(now: datetime) -> datetime:
     """Where the sliding hour of the caps begins."""
     return now - timedelta(hours=1)
-
-
-def _goes_on(state: State) -> bool:
-    from soar.engine.protocol import MOVES
-
-    return bool(MOVES[state])
 
 
 def _event(tx: Tx, row: ActionRow, actor: Actor, summary: str, facts: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from soar.engine.protocol import Recovery
 def main(settings: Path, *, blind: bool) -> None:
     """Run until SIGTERM. A blind service repeats what it finds in its call, without asking the target."""
     if blind:
-        calls.recover = lambda *_: Recovery.REPEAT  # type: ignore[assignment]
+        vars(calls)["recover"] = lambda *_, **__: Recovery.REPEAT
     house = build(Settings(**json.loads(settings.read_text(encoding="utf-8"))))
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())

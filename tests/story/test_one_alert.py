@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from api.wiring import House
@@ -11,19 +12,20 @@ from integrations.sources import elastic, suricata
 from integrations.sources.samples import load_sample
 from soar.engine import approving, asking, binding, closing, effects, runner
 from soar.events import verify_stream
-from soar.model import Actor
+from soar.model import Actor, ScopeStatus
 from soar.store import incidents, runs, streams, tasks
+from soar.store.session import Tx
 from soar.store.tables import approvals
 from soar.timeline import timeline
 from tests.stage import Cast, Estate, rows, until
 
 SIEM = Actor(kind="service", id="elastic", name="elastic", roles=frozenset({"source"}))
-ago = timedelta(seconds=30)
+NOW = datetime.now(UTC) - timedelta(seconds=30)
 
 
 def report(house: House, sample: str, delivery: str) -> dict[str, Any]:
     """A SIEM reports a finding."""
-    document = load_sample(sample, datetime.now(UTC) - ago)
+    document = load_sample(sample, NOW)
     source = suricata.source() if sample.startswith("suricata") else elastic.source()
     return house.intake.receive(source.kind, delivery, json.dumps(document).encode(), source.parse(document), SIEM)
 
@@ -64,6 +66,12 @@ def test_one_alert_travels_the_whole_way(house: House, estate: Estate, cast: Cas
         held = {each.value: each.verdict for each in incidents.observables_of(conn, incident)}
     assert {"ws-0147", "ws-0152", "dc-01", "j.doe", "m.ruiz"} <= set(scope)
     assert held["203.0.113.66"] == "malicious"
+
+    # The domain controller is only related; the analyst takes it for affected too.
+    assert scope["dc-01"].status == "suspected"
+    house.store.write(
+        lambda tx: incidents.set_scope(tx, incident, "host:dc-01", ScopeStatus.AFFECTED, alice, "same alert names it")
+    )
 
     # An analyst starts the playbook; the group's approval is another person's to give.
     with house.store.read() as conn:
@@ -113,6 +121,10 @@ def test_one_alert_travels_the_whole_way(house: House, estate: Estate, cast: Cas
     phases = [interval.phase.value for interval in host.intervals]
     assert phases[:2] == ["detection", "containment"]
     assert phases[-1] == "recovery"
+
+
+def _keep(effect: str, actor: Actor, tx: Tx) -> None:
+    effects.dispose(tx, effect, "kept_to_date", "to its date", actor)
 
 
 def _no_run_is_running(house: House, incident: str) -> bool:

@@ -51,6 +51,8 @@ FACTS: dict[str, Any] = {
         "my-list": ["a", "b"],
         "scan": {"malware_found": True, "deeper": {"still": "here"}},
         "said": "5",
+        "a__b": 1,
+        "a": {"b": 2, "c": 3},
     },
 }
 
@@ -126,6 +128,8 @@ TRUE = [
     "__scan__deeper__still__:value = 'here'",
     "__scan__:value.malware_found = true",
     "__said__:value = '5'",
+    "__a__b__:value = 1",
+    "__a__c__:value = 3",
     "alert:severity_id = 1 AND alert:risk = 1 OR alert:blocked = true",
     "alert:blocked = true OR alert:risk = 1 AND alert:severity_id = 1",
     "(alert:severity_id = 1 OR alert:blocked = true) AND alert:risk > 1",

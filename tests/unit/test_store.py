@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,13 @@ def test_a_bell_is_rung_only_after_the_commit(store: Store) -> None:
 
     store.write(write)
     assert rung == [("w", 1)]
+
+    def fail(tx: Tx) -> None:
+        tx.ring("lost")
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        store.write(lambda tx: (tx.ring("lost"), 1 / 0))
+        store.write(fail)
     assert len(rung) == 1
 
 
@@ -95,7 +101,7 @@ def test_events_can_be_neither_changed_nor_deleted(store: Store) -> None:
     store.write(lambda tx: streams.append(tx, "system", Kind.SYSTEM_STARTED, values={"who": "x"}))
     for statement in (events.update().values(kind="other"), events.delete()):
         with pytest.raises(sa.exc.IntegrityError, match="append-only"):
-            store.write(lambda tx, statement=statement: tx.conn.execute(statement))
+            store.write(partial(_execute, statement))
     with store.read() as conn:
         assert verify_stream("system", streams.bodies(conn, "system")) == []
 
@@ -118,6 +124,10 @@ def test_a_closed_store_says_so(store: Store) -> None:
 def test_a_write_inside_a_write_is_a_mistake_not_a_deadlock(store: Store) -> None:
     with pytest.raises(RuntimeError, match="wait for itself"):
         store.write(lambda tx: store.write(lambda inner: None))
+
+
+def _execute(statement: sa.Executable, tx: Tx) -> None:
+    tx.conn.execute(statement)
 
 
 def one_run(tx: Tx) -> str:
