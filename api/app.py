@@ -21,6 +21,7 @@ from api.routes import (
     people,
     playbooks,
     runs,
+    scope,
     switches,
     tasks,
 )
@@ -29,7 +30,7 @@ from api.wiring import House
 ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
     for module in (
-        health, alerts, incidents, runs, approvals, actions, tasks, evidence, playbooks, adapters, people, switches,
+        health, alerts, incidents, scope, runs, approvals, actions, tasks, evidence, playbooks, adapters, people, switches,
         audit,
     )
 )  # fmt: skip

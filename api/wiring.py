@@ -76,7 +76,7 @@ class House:
         """Stop taking new work, let what runs end, and let go of the data folder."""
         self.stop.set()
         if isinstance(self.store.doorbell, Bells):
-            self.store.doorbell.ring()
+            self.store.doorbell.wake_all()
         for thread in self.threads:
             thread.join(timeout=30)
         self.store.close()
@@ -96,11 +96,18 @@ class Bells:
         self.timers = threading.Event()
         self.rung = 0
 
-    def ring(self, work_id: str = "") -> None:  # noqa: ARG002 - the rows say what is to be done
+    def ring(self, work_id: str = "") -> None:
+        if not work_id:
+            self.timers.set()
+            return
         with self.work:
             self.rung += 1
             self.work.notify_all()
-        self.timers.set()
+
+    def wake_all(self) -> None:
+        """Wake everybody, so that they see that it is time to stop."""
+        self.ring("everybody")
+        self.ring()
 
 
 def work_forever(runner: Runner, bells: Bells, stop: threading.Event) -> None:

@@ -144,7 +144,10 @@ class Vault(Protocol):
 
 
 class Doorbell(Protocol):
-    """Wakes workers. Losing or doubling a ring is harmless: the rows are the truth."""
+    """Wakes workers for a row of work, or ("") whoever watches the timers.
+
+    Losing or doubling a ring is harmless: the rows are the truth.
+    """
 
     def ring(self, work_id: str = "") -> None: ...
 

@@ -97,7 +97,7 @@ def _facts(action: Node) -> Iterator[tuple[str, str, str]]:
     present = {"True": "already so", "False": "not so yet"}.get(str(state.get("present")), "not known")
     yield "now", str(state.get("summary") or present), ""
     yield "change", str(action.get("change") or ""), ""
-    yield ("guards", *_verdict(action.get("guards") or {}))
+    yield ("guards", *_verdict(action))
     yield "undo", str(action.get("undo") or "none"), "" if action.get("undo") else "yellow"
     yield "lasts", _span(action.get("lease")), ""
     yield "review after", _span(action.get("review")), ""
@@ -105,15 +105,15 @@ def _facts(action: Node) -> Iterator[tuple[str, str, str]]:
     yield "approval", _approval(action.get("approval")), "yellow"
 
 
-def _verdict(guards: Node) -> tuple[str, str]:
+def _verdict(action: Node) -> tuple[str, str]:
     """In words, with the reason of every guard that does not simply pass; and the style for it."""
-    reasons = [str(each.get("reason")) for each in guards.get("findings", ()) if each.get("verdict") != "pass"]
+    reasons = [str(each.get("reason")) for each in action.get("guards", ()) if each.get("verdict") != "pass"]
     why = f": {'; '.join(reasons)}" if reasons else ""
-    if guards.get("refused"):
+    if action.get("refused"):
         return f"refused{why}", "bold red"
-    if guards.get("needs_evidence"):
-        return f"waits for evidence ({', '.join(map(str, guards['needs_evidence']))}){why}", "yellow"
-    if guards.get("needs_approval"):
+    if action.get("needs_evidence"):
+        return f"waits for evidence ({', '.join(map(str, action['needs_evidence']))}){why}", "yellow"
+    if action.get("needs_approval"):
         return f"asks{why}", "yellow"
     return f"pass{why}", "green"
 

@@ -112,6 +112,11 @@ class Acts:
         self.voice.expect("phase detection, determination suspected", phase, incident["phase"])
         hosts = {row["entity_id"] for row in incident["scope"] if row["kind"] == "host"}
         self.voice.expect("three hosts in scope, one of them protected", hosts == {*HOSTS, PROTECTED}, hosts)
+        status, _ = self.alice.put(
+            f"/incidents/{self.incident}/scope/host/{PROTECTED}",
+            {"status": "affected", "why": "the same alert names it"},
+        )
+        self.voice.expect(f"{PROTECTED} was only suspected; alice takes it for affected too", status == 200, status)
         proposed = [each for each in incident["proposals"] if each["playbook"] == PLAYBOOK]
         why = proposed[0]["why"] if proposed else ""
         self.voice.expect(f"proposed: {PLAYBOOK}, because {why}", bool(proposed), incident["proposals"])
@@ -311,7 +316,7 @@ class Acts:
 
     def _unpacked(self, path: Path, into: Path) -> Path:
         with zipfile.ZipFile(path) as packed:
-            packed.extractall(into)  # noqa: S202 - our own package, checked a moment ago
+            packed.extractall(into)
         return next(into.iterdir())
 
     # --- parts ------------------------------------------------------------------------------

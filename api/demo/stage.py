@@ -78,6 +78,9 @@ class Person:
     def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         return self.stage.call("POST", path, key=self.key, body=json.dumps(body).encode())
 
+    def put(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        return self.stage.call("PUT", path, key=self.key, body=json.dumps(body).encode())
+
 
 class Stage:
     """Starts, kills and restarts what the demo plays on. Everything is loopback and ends with it."""

@@ -19,7 +19,7 @@ _SECTOR = 512
 
 def look_up(data: Data, act: Act) -> Answer:
     """What threat intelligence holds of an observable."""
-    known = data["intel"].get(act.id.lower(), {"verdict": "unknown", "confidence": 0})
+    known = data["intel"].get(act.id.lower().removeprefix("sha-256:"), {"verdict": "unknown", "confidence": 0})
     return Answer({**known, "summary": f"{act.id}: {known['verdict']} {known['confidence']}"})
 
 

@@ -36,7 +36,7 @@ class Tx:
     rings: list[str] = field(default_factory=list)
 
     def ring(self, work_id: str) -> None:
-        """Wake a worker for this row once the commit stands."""
+        """Wake a worker for this row once the commit stands; "" wakes who watches the timers."""
         self.rings.append(work_id)
 
 

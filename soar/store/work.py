@@ -113,6 +113,7 @@ def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Ma
             id=timer, at=at, kind=kind, ref=ref, generation=generation, data=dict(data or {}), state="armed"
         )
     )
+    tx.ring("")
     return timer
 
 

@@ -57,6 +57,10 @@ class Page:
             found.append(line)
         return "\n".join(found)
 
+    def section_blocks(self, heading: str, language: str) -> list[str]:
+        """The fenced blocks of one language below a heading."""
+        return Page(self.name, self.section(heading)).blocks(language)
+
 
 def page(name: str) -> Page:
     """One page."""

@@ -36,7 +36,7 @@ def statements(lock: str) -> list[str]:
 
 @functools.cache
 def pins(lock: str) -> dict[str, Pin]:
-    found = {}
+    found: dict[str, Pin] = {}
     for line in statements(lock):
         match = _LINE.fullmatch(line)
         assert match, f"{lock}: this is no pinned requirement with hashes: {line[:120]}"

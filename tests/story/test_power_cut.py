@@ -18,6 +18,7 @@ from soar.playbook.model import Soar, one_step
 from soar.store import actions, incidents
 from tests.stage import Estate, until
 
+MALWARE = "C:\\Users\\j.doe\\Downloads\\invoice_7781.scr"
 CHILD = Path(__file__).with_name("service_child.py")
 
 
@@ -50,9 +51,8 @@ def begin(settings: Settings) -> str:
     """An incident with one host, and a run that will quarantine a file there, stored and not yet worked on."""
     house = build(settings)
     host = Entity(kind=EntityKind.HOST, id="ws-0147", name="ws-0147", source="lab:inventory")
-    path = _malware(house.parts.adapters["lab"])
     book = one_step(
-        "clean", "Clean", Soar(slug="clean", verb="quarantine_file", with_={"host": "ws-0147", "path": path})
+        "clean", "Clean", Soar(slug="clean", verb="quarantine_file", with_={"host": "ws-0147", "path": MALWARE})
     )
 
     def write(tx: Any) -> str:
@@ -64,16 +64,6 @@ def begin(settings: Settings) -> str:
     incident = house.store.write(write)
     house.close()
     return incident
-
-
-def _malware(adapter: Any) -> str:
-    from soar.model import Call, Target
-
-    call = Call(
-        key="look", verb="verify_clean", target=Target(kind=EntityKind.HOST, id="ws-0147"), params={"host": "ws-0147"}
-    )
-    found = adapter.apply(call, None).outputs["found"]
-    return next(str(word).split(": ", 1)[-1] for word in found if "\\" in str(word))
 
 
 def outcome(settings: Settings, incident: str) -> tuple[State, str]:
