@@ -30,8 +30,8 @@ from api.wiring import House
 ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
     for module in (
-        health, alerts, incidents, scope, runs, approvals, actions, tasks, evidence, playbooks, adapters, people, switches,
-        audit,
+        health, alerts, incidents, scope, runs, approvals, actions, tasks, evidence, playbooks, adapters, people,
+        switches, audit,
     )
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -50,7 +51,9 @@ class Edge:
         try:
             await self.app(scope, receive, send_dressed)
         except Exception:
-            log.exception("request_crashed", request=errors.request_id(scope), path=scope["path"])
+            # The trace as text: a renderer that shows local variables would show keys and evidence.
+            told = {"request": errors.request_id(scope), "path": scope["path"], "trace": traceback.format_exc()}
+            log.error("request_crashed", **told)  # noqa: TRY400
             if begun:
                 raise
             await errors.internal(scope)(scope, receive, send_dressed)

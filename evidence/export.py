@@ -21,7 +21,7 @@ from evidence.collection import custody_of, from_row, handle
 from evidence.package import PackageContents, PackedItem
 from evidence.sealer import Sealer, proofs
 from soar import timeline
-from soar.errors import NotFound, SoarError
+from soar.errors import NotFound, SoarError, Unavailable
 from soar.events import Kind, stamp
 from soar.ids import new_id
 from soar.model import Actor, JsonObject
@@ -52,7 +52,7 @@ def export(
     incident = store.write(lambda tx: _announce(tx, incident_id, record, actor))
     path = folder / f"{export_id}.zip"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         sealer.seal()
         with store.read() as conn:
             packed = contents(conn, incident, record, sealer.signer, store.clock.now())
@@ -132,6 +132,13 @@ def _announce(tx: Tx, incident_id: str, record: Mapping[str, Any], actor: Actor)
         )
     )  # fmt: skip
     return str(incident.id)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the folder for packages cannot be made: {error.strerror}") from error
 
 
 def _note(tx: Tx, package_id: str, **columns: Any) -> None:

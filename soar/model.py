@@ -271,7 +271,7 @@ class Actor:
         return f"{self.kind}:{self.name}"
 
 
-ENGINE = Actor(kind="engine", id="engine", name="soar")
+ENGINE = Actor(kind="engine", id="soar", name="soar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,15 @@ class Estate:
         """Let the next matching call meet a fault."""
         httpx2.post(f"{self.url}/faults", json=fault, trust_env=False).raise_for_status()
 
+    def act(self, verb: str, target: str, key: str) -> None:
+        """Somebody else does something at the estate."""
+        kind, _, ident = target.partition(":")
+        answer = httpx2.post(
+            f"{self.url}/v1/apply/{verb}", json={"target": target, "params": {kind: ident}},
+            headers={"X-Soar-Key": key}, trust_env=False,
+        )  # fmt: skip
+        answer.raise_for_status()
+
 
 class Cast:
     """The persons of a story."""

@@ -23,7 +23,9 @@ from soar.store.tables import evidence_items as table
 router = APIRouter(tags=["evidence"])
 CHUNK = 256 * 1024
 Lister = Annotated[Actor, needs("evidence.list")]
-Purpose = Annotated[str, Query(min_length=3, max_length=500, description="goes into the chain of custody")]
+Purpose = Annotated[
+    str, Query(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f]*$", description="goes into the chain of custody")
+]
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes",

@@ -158,7 +158,7 @@ class _Turn:
         step = self.playbook.workflow[visit.step_id]
         if isinstance(step, ActionStep):
             self._performed(visit, step, event)
-        elif visit.asked == "prepare":
+        elif visit.asked:
             self._prepared(visit, step, event)
         elif visit.asked == "decide":
             visit = self._move(visit, "turn", asked="")
@@ -242,7 +242,7 @@ class _Turn:
         retry = step.soar.retry if step.soar else None
         if event.result == "failed" and retry is not None and visit.attempt < retry.max:
             pause = min(retry.backoff * 2 ** (visit.attempt - 1), LONGEST_BACKOFF)
-            visit = self._move(visit, "again", reason=event.reason)
+            visit = self._move(visit, "again", attempt=visit.attempt + 1, reason=event.reason)
             self.todo.append(Arm(occurrence=visit.id, attempt=visit.attempt, kind="retry", seconds=pause))
         else:
             self._settle(visit, event.result, outputs=event.outputs, reason=event.reason)

@@ -49,7 +49,7 @@ def intend(tx: Tx, action: ActionRow) -> ActionRow:
         original = actions.get(tx.conn, action.undo_of)
         if original.state is not State.REVERTING:
             actions.move(tx, original, State.REVERTING)
-    return actions.move(tx, action, State.CALLING, called_at=tx.now)
+    return actions.move(tx, action, State.CALLING, actor=releasing.actor_of(action), called_at=tx.now)
 
 
 def verified(tx: Tx, action: ActionRow, context: Context, seen: Inspection | None = None) -> ActionRow:

@@ -59,9 +59,9 @@ def report(tx: Tx, original: ActionRow, said: str, actor: Actor) -> None:
 
 
 def actor_of(action: ActionRow) -> Actor:
-    """Who stands behind an action, as an actor for events."""
+    """On whose behalf an action is done, as an actor for events."""
     kind, _, name = action.caller.partition(":")
-    return Actor(kind=kind or ENGINE.kind, id=name or ENGINE.id, name=name or ENGINE.name)
+    return Actor(kind=kind, id=name, name=name)
 
 
 def _facts(conn: sa.Connection, original: ActionRow) -> ReleaseFacts:

@@ -104,4 +104,5 @@ def _sender(text: str) -> Reach | None:
 
 
 def _hash(text: str) -> Reach | None:
-    return Reach(text=text) if re.fullmatch(r"[0-9A-Fa-f]{32,128}", text) else None
+    """Hex digits, with the algorithm's STIX name in front or without."""
+    return Reach(text=text) if re.fullmatch(r"(?:[A-Z0-9-]{2,12}:)?[0-9A-Fa-f]{32,128}", text) else None

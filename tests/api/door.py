@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.wiring import House, build
-from integrations.sources.samples import load_sample
 from soar import webhooks
 from soar.access import ROLES
 from soar.config import Settings
 from soar.engine.due import fire_due
 from soar.engine.runner import Runner
+from soar.model import ENGINE
+from soar.store import people, streams
+from soar.store.session import Tx
 from soar.store.tables import metadata
 
 TOKEN = "elastic-token-of-these-tests"
@@ -80,15 +83,21 @@ class Door:
         return self.call("POST", "/alerts/suricata", raw=raw, headers=headers)
 
     def incident(self) -> str:
-        """A fresh incident, from an alert of its own."""
-        alert = load_sample("elastic_encryption", datetime.now(UTC), fresh=True)
-        alert["host.name"] = alert["kibana.alert.uuid"][:12]
-        return str(self.elastic(alert).json()["alerts"][0]["incident"])
+        """A fresh incident, from an alert that has nothing in common with any other."""
+        unique = secrets.token_hex(8)
+        alert = {
+            "@timestamp": datetime.now(UTC).isoformat(),
+            "kibana.alert.uuid": unique,
+            "kibana.alert.rule.rule_id": "rule-1",
+            "kibana.alert.severity": "high",
+            "host.name": f"ws-{unique}",
+        }
+        taken = self.elastic(alert).json()["alerts"][0]
+        assert taken["outcome"] == "opened"
+        return str(taken["incident"])
 
     def events(self, kind: str, stream: str = "system") -> list[Any]:
         """The events of a kind, as their stored bodies."""
-        from soar.store import streams
-
         with self.house.store.read() as conn:
             return [event for event in streams.read(conn, stream) if event.kind == kind]
 
@@ -108,6 +117,15 @@ class Door:
             busy = runner.work_once() or bool(fire_due(self.house.parts))
 
 
+def _everybody(tx: Tx) -> dict[str, str]:
+    """A person of each role, and ana; their keys."""
+    people_of = {role: [role] for role in ROLES if role != "admin"} | {"ana": ["analyst", "responder"]}
+    return {
+        name: people.issue_key(tx, ENGINE, person_id=people.add_person(tx, name, wanted, ENGINE))
+        for name, wanted in people_of.items()
+    }
+
+
 @contextmanager
 def knock(folder: Path, **settings: Any) -> Iterator[Door]:
     """Build a house and open its door; `ana` is analyst and responder, each role has a person of its name."""
@@ -122,10 +140,7 @@ def knock(folder: Path, **settings: Any) -> Iterator[Door]:
     try:
         client = TestClient(create_app(house), raise_server_exceptions=False)
         opened = Door(client, house, {"admin": house.first_key or ""})
-        for role in ROLES:
-            if role != "admin":
-                opened.add(role, [role])
-        opened.add("ana", ["analyst", "responder"])
+        opened.keys |= house.store.write(_everybody)
         yield opened
     finally:
         house.close()

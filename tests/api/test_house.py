@@ -1,0 +1,79 @@
+"""Persons, keys, switches, adapters, playbooks and the audit, through the door."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from evidence.note import read_verifier_key, verify_note
+from soar.store.tables import events
+from tests.api.door import Door
+from tests.api.test_errors import problem
+
+
+def test_a_name_is_taken_once_and_a_role_must_exist(door: Door) -> None:
+    door.post("/people", {"name": "dora", "roles": ["viewer"]}, "admin", 201)
+    body = {"name": "dora", "roles": ["viewer"]}
+    problem(door.call("POST", "/people", "admin", body=body), 409, "conflict")
+    problem(door.call("POST", "/people", "admin", body={"name": "eva", "roles": ["king"]}), 422, "invalid")
+    problem(door.call("POST", "/people/nobody/keys", "admin", body={}), 404, "not_found")
+    problem(door.call("POST", "/keys/nothing/revoke", "admin"), 404, "not_found")
+
+
+def test_a_key_is_shown_once_and_never_listed(door: Door) -> None:
+    person = door.add("finn", ["viewer"])
+    secret = door.keys["finn"]
+    listed = door.call("GET", "/people", "admin")
+    assert person in listed.text
+    assert secret not in listed.text
+    assert "secret" not in listed.text
+
+
+def test_a_kill_switch_is_turned_on_and_off_and_both_are_events(own_door: Door) -> None:
+    door = own_door
+    for name in ("*", "verb:isolate_host", "adapter:yara"):
+        assert door.call("PUT", f"/switches/{name}", "admin", body={"reason": "drill"}).status_code == 200
+    assert door.call("PUT", "/switches/*", "admin", body={"reason": "still"}).json()["reason"] == "still"
+    assert [each["name"] for each in door.get("/switches")["items"]] == ["*", "adapter:yara", "verb:isolate_host"]
+    assert door.call("DELETE", "/switches/*", "admin").status_code == 204
+    problem(door.call("DELETE", "/switches/*", "admin"), 404, "not_found")
+    problem(door.call("PUT", "/switches/verb:isolate_hots", "admin", body={"reason": "typo"}), 404, "not_found")
+    problem(door.call("PUT", "/switches/everything", "admin", body={"reason": "typo"}), 422, "invalid")
+    said = [(event.data["switch"], event.data["on"]) for event in door.events("system.switch_set")]
+    assert said == [("*", True), ("verb:isolate_host", True), ("adapter:yara", True), ("*", True), ("*", False)]
+
+
+def test_adapters_and_playbooks_are_listed(door: Door) -> None:
+    found = door.get("/adapters", "admin")
+    assert found["adapters"][0] == {"name": "yara", "kind": "yara", "verbs": {"scan": "R"}, "problems": []}
+    slugs = [each["slug"] for each in door.get("/playbooks")["items"]]
+    assert "triage-alert" in slugs
+    book = door.get("/playbooks/triage-alert")
+    assert book["document"]["spec_version"] == "cacao-2.0"
+    assert door.get(f"/playbooks/{book['digest']}")["slug"] == "triage-alert"
+
+
+def test_the_checkpoint_is_signed_and_the_whole_log_verifies(own_door: Door) -> None:
+    door = own_door
+    assert door.get("/audit/checkpoint", "auditor")["note"] is None
+    door.incident()
+    door.house.sealer.seal()
+    head = door.get("/audit/checkpoint", "auditor")
+    name, key = read_verifier_key(head["verifier_key"])
+    assert verify_note(head["note"], name, key).size == head["size"] == door.counts()["events"]
+    assert door.get("/audit/verify", "auditor")["problems"] == []
+
+
+def test_an_event_that_was_changed_past_the_door_shows(own_door: Door) -> None:
+    door = own_door
+    door.incident()
+    door.house.sealer.seal()
+    with door.house.store.engine.begin() as conn:
+        for trigger in conn.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all():
+            conn.execute(sa.text(f"DROP TRIGGER {trigger}"))
+        row = conn.execute(sa.select(events).where(events.c.stream == "system").order_by(events.c.seq)).first()
+        assert row is not None
+        changed = row.body.replace(b'"v":1', b'"v":2')
+        assert changed != row.body
+        conn.execute(events.update().where(events.c.id == row.id).values(body=changed))
+    codes = {each["code"] for each in door.get("/audit/verify", "auditor")["problems"]}
+    assert codes == {"event_link_broken", "root_differs"}
