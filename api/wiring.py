@@ -127,7 +127,7 @@ def work_forever(runner: Runner, bells: Bells, stop: threading.Event) -> None:
 def build(settings: Settings) -> House:
     """Build everything from the settings; raises Conflict when another process owns the data folder."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _own(settings.data)
+    lock = own(settings.data)
     migrate(settings.url)
     store = _open_store(settings)
     vault = FolderVault(settings.data / "vault")
@@ -154,7 +154,7 @@ def build(settings: Settings) -> House:
     return house
 
 
-def _own(data: Path) -> IO[str]:
+def own(data: Path) -> IO[str]:
     """One process owns a data folder: its claims and threads are the only ones."""
     lock = (data / "lock").open("w", encoding="ascii")
     try:

@@ -11,14 +11,14 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
 from soar.engine import binding, runner
-from soar.errors import Conflict, Invalid
+from soar.errors import AdapterError, Conflict, Invalid
 from soar.events import Kind
 from soar.model import Actor, Alert, Entity, EntityKind, Mention, ScopeStatus
 from soar.playbook.model import Playbook
@@ -85,7 +85,7 @@ class Intake:
         """Ask every inventory what each mention was when the alert's cause happened."""
         resolved = []
         for mention in alert.mentions:
-            entities = [entity for each in self.directories for entity in each.resolve(mention, alert.occurred_at)]
+            entities = [entity for each in self.directories for entity in _ask(each, mention, alert.occurred_at)]
             unique = {(entity.kind, entity.id): entity for entity in entities}
             resolved.append(Resolved(mention, tuple(unique.values())))
         return resolved
@@ -164,6 +164,15 @@ class Intake:
             values={"why": why},
         )  # fmt: skip
         return {**chosen, "outcome": "proposed"}
+
+
+def _ask(directory: Directory, mention: Mention, at: datetime) -> Sequence[Entity]:
+    """What one inventory says; one that does not answer must not stop an alert."""
+    try:
+        return directory.resolve(mention, at)
+    except AdapterError as error:
+        log.warning("inventory_silent", inventory=directory.name, reason=error.message)
+        return ()
 
 
 def _triggers(books: Iterable[Playbook]) -> list[Trigger]:

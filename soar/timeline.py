@@ -13,13 +13,14 @@ incident's lane is left.
   recovered?}; `lane` names the scope rows that the action is for, where that is not its target
 - every event: one recorded more than 60 s after it happened is *late*
 
-Rules. `incident.opened` and `scope.added` open detection in their lane. The call of an action opens
-its phase in its lanes and in the incident's, where that phase is not open. That ends the other open
+Rules. `incident.opened` and `scope.added` open detection in their lane. The call of an action opens its
+phase in its lanes and in the incident's, where that phase is not open. That ends the other open
 intervals, save those with an action still in flight, which end with their last one. Detection never
-takes a lane back; notify, tickets and manual tasks, refused and satisfied actions move nothing; an
-undo is recovery where it says `recovered`, and moves nothing otherwise. An act that stands without
-a call (recorded by hand, or one more hold on what stands already) opens its phase too.
-`incident.closed` ends everything and opens post-incident.
+takes a lane back, and a read opens no later phase in a lane that nothing was done in; notify, tickets
+and manual tasks, refused and satisfied actions move nothing; an undo is recovery where it says
+`recovered`, and moves nothing otherwise. An act that stands without a call (recorded by hand, or one
+more hold on what stands already) opens its phase too. `incident.closed` ends everything and opens post-
+incident.
 """
 
 from __future__ import annotations
@@ -256,6 +257,8 @@ class _Fold:
         if stay is None:
             if phase is Phase.DETECTION and any(other.open for other in self.lanes[lane]):
                 return
+            if _reads(event) and all(other.interval.phase is Phase.DETECTION for other in self.lanes[lane]):
+                return
             stay = self._enter(lane, phase, event, _why(event))
         stay.actions.add(action)
 
@@ -348,6 +351,12 @@ def _changes(event: Event) -> bool:
     """The action changes the estate, by what the vocabulary says of its verb."""
     verb = VERBS.get(_word(event, "verb"))
     return verb is not None and verb.risk not in (Risk.READ, Risk.LOW)
+
+
+def _reads(event: Event) -> bool:
+    """The action only looks: a clean check of a host that was never touched eradicates nothing there."""
+    verb = VERBS.get(_word(event, "verb"))
+    return verb is not None and verb.reads
 
 
 def _containment(ordered: Iterable[Event]) -> tuple[list[str], dict[str, datetime]]:

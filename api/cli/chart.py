@@ -71,8 +71,7 @@ def chart(timeline: Mapping[str, Any], width: int) -> Text:
             drawn.append("\n")
     for line in (scale.ruler(), scale.labels()):
         drawn.append(" " * (label + 2) + line + "\n", style="dim")
-    drawn.append(" " * (label + 2))
-    _legend(drawn, lanes)
+    _legend(drawn, lanes, width)
     return drawn
 
 
@@ -106,15 +105,13 @@ class _Scale:
     def span(self) -> float:
         return max((self.last - self.first).total_seconds(), 1e-6)
 
-    def column(self, time: datetime) -> int:
-        share = (time - self.first).total_seconds() / self.span
-        return min(self.columns - 1, max(0, int(share * self.columns)))
+    def edge(self, time: datetime) -> int:
+        """The column before which a time stands. The last one is kept for what begins at the very end."""
+        return round((time - self.first).total_seconds() / self.span * (self.columns - 1))
 
-    def block(self, phase: Phase, start: datetime, end: datetime, open_: bool) -> Block:
-        first = self.column(start)
-        ends = (end - self.first).total_seconds() / self.span * self.columns
-        last = max(first, min(self.columns, round(ends)) - 1)
-        return Block(phase, first, last, open_)
+    def block(self, phase: Phase, start: datetime, end: datetime, lasts: bool) -> Block:
+        first = self.edge(start)
+        return Block(phase, first, max(first, self.edge(end) - 1), lasts)
 
     def marks(self) -> Sequence[int]:
         """The columns of the axis that are marked: quarters, or halves where there is little room."""
@@ -135,13 +132,14 @@ class _Scale:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: `2h05m`, `3d04h`, `12s`, `0.4s`."""
+    """A time span in its two largest units: `2h05m`, `3d`, `12s`, `0.4s`."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)
     for size, unit, part, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
-            return f"{whole // size}{unit}{whole % size // part:02}{below}"
+            rest = whole % size // part
+            return f"{whole // size}{unit}" + (f"{rest:02}{below}" if rest else "")
     return f"{whole}s"
 
 
@@ -175,14 +173,21 @@ def _draw(onto: Text, row: Row, columns: int) -> None:
     onto.append("." * (columns - at), style="dim")
 
 
-def _legend(onto: Text, lanes: Sequence[tuple[str, list[Stay]]]) -> None:
+def _legend(onto: Text, lanes: Sequence[tuple[str, list[Stay]]], width: int) -> None:
+    """The letters that were met, on as many lines as they need."""
     met = {phase for _, stays in lanes for phase, *_ in stays}
-    for phase, (letter, style) in LETTERS.items():
-        if phase in met:
-            onto.append(letter, style=style)
-            onto.append(f" {phase.value}  ")
-    if any(open_ for _, stays in lanes for *_, open_ in stays):
-        onto.append(f"{OPEN} still lasts")
+    said = [(letter, style, phase.value) for phase, (letter, style) in LETTERS.items() if phase in met]
+    if any(lasts for _, stays in lanes for *_, lasts in stays):
+        said.append((OPEN, "", "still lasts"))
+    used = 0
+    for letter, style, words in said:
+        size = len(words) + 4
+        if used and used + size > width:
+            onto.append("\n")
+            used = 0
+        onto.append(letter, style=style)
+        onto.append(f" {words}  ")
+        used += size
 
 
 def _short(key: str, width: int) -> str:

@@ -51,7 +51,10 @@ class Server:
             raise Invalid(f"SOAR_URL is {self.url!r}; it begins with http:// or https://")
         headers = {"Accept": "application/json", **_authorization(key_file)}
         try:
-            self._http = httpx2.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=TIMEOUT, trust_env=False)
+            self._http = httpx2.Client(
+                base_url=f"{self.url}/api/v1", headers=headers, timeout=TIMEOUT, trust_env=False,
+                limits=httpx2.Limits(max_keepalive_connections=0),
+            )  # fmt: skip
         except httpx2.InvalidURL as error:
             raise Invalid(f"SOAR_URL is {self.url!r}: {error}") from error
 
@@ -75,6 +78,8 @@ class Server:
         after = None
         for _ in range(PAGES):
             page = self.get(where, **query, after=after)
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+                raise self._not_soar("no list")
             found += page["items"]
             after = page.get("next")
             if after is None:
@@ -107,7 +112,10 @@ class Server:
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
-            raise SoarError(f"what answers at {self.url} is not soar: it sent no JSON") from error
+            raise self._not_soar("no JSON") from error
+
+    def _not_soar(self, sent: str) -> SoarError:
+        return SoarError(f"what answers at {self.url} is not soar: it sent {sent}")
 
     def _unreachable(self, error: Exception) -> Unavailable:
         return Unavailable(f"the server at {self.url} cannot be reached: {error}. Is SOAR_URL right?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,9 @@ def _heading(step: Node) -> Iterator[tuple[str, str]]:
         "undo": "undo of " + _listed(step.get("known_after")),
         "manual": f"a person is asked: {step.get('text')}",
         "parallel": "at the same time" + (", all or none" if step.get("together") else ""),
-        "if": f"if {step.get('condition')}",
-        "while": f"while {step.get('condition')}, at most {step.get('max')} times",
-        "switch": f"by {step.get('switch')}",
+        "if": f"if {_written(step.get('condition'))}",
+        "while": f"while {_written(step.get('condition'))}, at most {step.get('max')} times",
+        "switch": f"by {_written(step.get('switch'))}",
         "playbook": f"the playbook {step.get('playbook')}",
     }
     yield str(says.get(kind) or kind), "cyan" if kind in ("action", "undo") else ""
@@ -61,7 +62,7 @@ def _step(node: Tree, step: Node) -> None:
     for problem in step.get("problems", ()):
         node.add(_text((f"cannot be planned: {problem}", "red")))
     for action in step.get("actions", ()):
-        _action(node, action)
+        _action(node, step, action)
     if step.get("known_after") and not step.get("actions"):
         node.add(_text((f"known after {_listed(step['known_after'])}", "italic dim")))
     for left in step.get("left_out", ()):
@@ -80,51 +81,69 @@ def _when(step: Node, branch: Node) -> str:
     return words.get(str(branch.get("when")), f"case {branch.get('when')}")
 
 
-def _action(onto: Tree, action: Node) -> None:
+def _action(onto: Tree, step: Node, action: Node) -> None:
+    """The target, what is there and what would change, and what the guards say."""
     name, target = str(action.get("target_name") or ""), str(action.get("target"))
-    shown = f"{name} ({target})" if name and name not in target else target
+    verb = "" if action.get("verb") == step.get("verb") else f"{action.get('verb')} "
     node = onto.add(
-        _text((f"{action.get('verb')} ", "cyan"), (shown, "bold"), (f" through {action.get('adapter')}", "dim"))
+        _text(
+            (verb, "cyan"),
+            (f"{name} ({target})" if name and name not in target else target, "bold"),
+            (f" through {action.get('adapter')}", "dim"),
+        )
     )
-    for what, said, style in _facts(action):
-        if said:
-            node.add(_text((f"{what}: ", "dim"), (said, style)))
+    node.add(_text(*_facts(action)))
+    node.add(_text(("guards: ", "dim"), _verdict(action)))
 
 
-def _facts(action: Node) -> Iterator[tuple[str, str, str]]:
-    """What there is to say of an action: (what, words, style); empty words are not shown."""
+def _facts(action: Node) -> Iterator[tuple[str, str]]:
+    """State now, change, undo, how long it lasts and what it destroys, on one line."""
     state = action.get("state") or {}
     present = {"True": "already so", "False": "not so yet"}.get(str(state.get("present")), "not known")
-    yield "now", str(state.get("summary") or present), ""
-    yield "change", str(action.get("change") or ""), ""
-    yield ("guards", *_verdict(action))
-    yield "undo", str(action.get("undo") or "none"), "" if action.get("undo") else "yellow"
-    yield "lasts", _span(action.get("lease")), ""
-    yield "review after", _span(action.get("review")), ""
-    yield "destroys", ", ".join(map(str, action.get("destroys") or ())), "yellow"
-    yield "approval", _approval(action.get("approval")), "yellow"
+    if action.get("class") != "R" or state.get("summary"):
+        yield "now: ", "dim"
+        yield str(state.get("summary") or present), ""
+        yield "; ", "dim"
+    yield "change: ", "dim"
+    yield str(action.get("change")), ""
+    if action.get("class") != "R":
+        yield "; undo: ", "dim"
+        yield (str(action["undo"]), "") if action.get("undo") else ("none", "yellow")
+    for what, said, style in (
+        ("lasts", _span(action.get("lease")), ""),
+        ("review after", _span(action.get("review")), ""),
+        ("destroys", _listed(action.get("destroys")), "yellow"),
+    ):
+        if said:
+            yield f"; {what}: ", "dim"
+            yield said, style
 
 
 def _verdict(action: Node) -> tuple[str, str]:
-    """In words, with the reason of every guard that does not simply pass; and the style for it."""
-    reasons = [str(each.get("reason")) for each in action.get("guards", ()) if each.get("verdict") != "pass"]
-    why = f": {'; '.join(reasons)}" if reasons else ""
+    """In words, with the reasons of the guards that do not let it pass; and the style for it."""
+
+    def why(verdict: str) -> str:
+        return "; ".join(str(each.get("reason")) for each in action.get("guards", ()) if each["verdict"] == verdict)
+
     if action.get("refused"):
-        return f"refused{why}", "bold red"
+        return f"refused: {why('refuse')}", "bold red"
     if action.get("needs_evidence"):
-        return f"waits for evidence ({', '.join(map(str, action['needs_evidence']))}){why}", "yellow"
+        return f"waits for evidence: {why('wait')}", "yellow"
     if action.get("needs_approval"):
-        return f"asks{why}", "yellow"
-    return f"pass{why}", "green"
+        return f"asks {_asked(action.get('approval') or {})}: {why('ask')}", "yellow"
+    return "pass", "green"
 
 
-def _approval(asked: Node | None) -> str:
-    if not asked:
-        return ""
-    persons = asked.get("persons", 1)
+def _asked(approval: Node) -> str:
+    persons = approval.get("persons", 1)
     many = f"{persons} persons" if persons != 1 else "one person"
-    within = f", within {_span(asked.get('within'))}" if asked.get("within") else ""
-    return f"{many} of {_listed(asked.get('any_of')) or 'anybody'}{within}"
+    within = f" within {_span(approval.get('within'))}" if approval.get("within") else ""
+    return f"{many} of {_listed(approval.get('any_of')) or 'anybody'}{within}"
+
+
+def _written(expression: Any) -> str:
+    """An expression as its author wrote it: `__scan__malware_found__:value` is `$scan.malware_found`."""
+    return re.sub(r"__(\w+?)__:value", lambda found: "$" + found[1].replace("__", "."), str(expression))
 
 
 def _span(seconds: Any) -> str:

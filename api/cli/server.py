@@ -74,7 +74,7 @@ def upgrade(config: Config = None) -> None:
 
 def _upgrade(settings: Any) -> None:
     from api.migrate import migrate
-    from api.wiring import _own as own
+    from api.wiring import own
 
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with own(settings.data):

@@ -261,7 +261,10 @@ class Acts:
         self.voice.table(
             ["lane", "phase", "entered", "left", "seconds", "moved by", "why"],
             [
-                (row["lane"], row["phase"], _clock(row["entered"]), _clock(row["left"]), row["seconds"], row["moved_by"], row["why"])
+                (
+                    row["lane"], row["phase"], _clock(row["entered"]), _clock(row["left"]), f"{row['seconds']:.2f}",
+                    row["moved_by"], row["why"],
+                )
                 for row in timeline["rows"]
             ],
         )  # fmt: skip

@@ -6,7 +6,7 @@ the work that needs it is parked, and woken by the vote that decides, or by its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from soar.engine import casefile
 from soar.engine.casefile import Asked
+from soar.engine.planning import Planned
 from soar.engine.protocol import State
 from soar.errors import Conflict, NotFound, Refused
 from soar.events import Kind
@@ -25,9 +26,25 @@ from soar.store import actions, incidents, people, work
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
 from soar.store.tables import approvals, runs, votes
+from soar.verbs import VERBS, OnExpiry, Risk
 
 STANDARD = Approval(any_of=("responder",), persons=1, within=4 * 3600, on_timeout="escalate")
 """What the engine asks where it wants an approval and the playbook names none."""
+
+
+def wanted(acts: Iterable[Planned | ActionRow], named: Approval | None) -> Approval | None:
+    """The approval that the playbook names, or the standard one where the engine insists on one.
+
+    It insists on destructive verbs, and on ending what only a person may end.
+    """
+    if named is not None:
+        return named
+    insists = any(
+        VERBS[act.verb].risk is Risk.DESTRUCTIVE
+        or (act.undo_of and VERBS[VERBS[act.verb].undoes].on_expiry is OnExpiry.HOLD)
+        for act in acts
+    )
+    return STANDARD if insists else None
 
 
 def asked_of(approval: Approval) -> Asked:

@@ -10,7 +10,6 @@ from soar.engine import effects
 from soar.errors import Conflict, NotFound
 from soar.events import Kind
 from soar.model import Actor, IncidentStatus
-from soar.phases import Phase
 from soar.release import Disposition
 from soar.store import incidents, tasks
 from soar.store.session import Tx
@@ -30,9 +29,7 @@ def close(tx: Tx, incident_id: str, actor: Actor, resolution: str) -> None:
     if open_ends:
         said = "; ".join(each["why"] for each in open_ends)
         raise Conflict(f"this incident cannot be closed yet: {said}", undecided=open_ends)
-    incidents.update(
-        tx, incident.id, status=IncidentStatus.CLOSED.value, closed_at=tx.now, phase=Phase.POST_INCIDENT.value
-    )
+    incidents.update(tx, incident.id, status=IncidentStatus.CLOSED.value, closed_at=tx.now)
     incidents.event(
         tx, incident.id, Kind.INCIDENT_CLOSED, actor=actor, data={"incident": incident.id},
         values={"resolution": resolution},

@@ -158,7 +158,7 @@ class _Turn:
         step = self.playbook.workflow[visit.step_id]
         if isinstance(step, ActionStep):
             self._performed(visit, step, event)
-        elif visit.asked:
+        elif visit.asked == "prepare":
             self._prepared(visit, step, event)
         elif visit.asked == "decide":
             visit = self._move(visit, "turn", asked="")

@@ -6,28 +6,23 @@ digest, the wait as a row, the events.
 
 from __future__ import annotations
 
-from soar.engine import planning, releasing, runner
+from soar.engine import approving, planning, releasing, runner
 from soar.errors import Refused
 from soar.model import ENGINE, Actor
-from soar.playbook.model import Approval, Playbook, Soar, one_step
+from soar.playbook.model import Playbook, Soar, one_step
 from soar.store import actions
 from soar.store.session import Tx
-from soar.verbs import VERBS, OnExpiry
-
-RELEASE = Approval(any_of=("responder",), persons=1, within=4 * 3600, on_timeout="escalate")
-"""Ending a hold by hand wants a second person."""
 
 
 def undo(tx: Tx, action_id: str, *, reason: str, why: str, by: Actor = ENGINE) -> str:
     """Begin to take one action back; returns the run. Raises Refused while the release gate is closed."""
     original = actions.get(tx.conn, action_id)
-    gated = releasing.verdict(tx.conn, original, reason, by_hand=by.kind == "person")
+    gated = releasing.verdict(tx.conn, original, reason, by_hand=by.kind != ENGINE.kind)
     if not gated.allowed:
         raise Refused("the release gate is closed: " + "; ".join(gated.missing), missing=list(gated.missing))
-    hold = VERBS[original.verb].on_expiry is OnExpiry.HOLD
     step = Soar(
         slug="release", undo=(planning.DIRECT + action_id,), reason=reason,
-        approval=RELEASE if hold or gated.needs_approval else None,
+        approval=approving.STANDARD if gated.needs_approval else None,
     )  # fmt: skip
     playbook: Playbook = one_step("direct-release", f"Release {original.target_name}", step)
     return runner.start_run(tx, original.incident_id, playbook, {}, by=by, why=why, automatic=by.kind != "person")

@@ -20,6 +20,7 @@ from soar.errors import NotFound
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
+from soar.release import Disposition
 from soar.store import actions, streams, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
@@ -27,6 +28,11 @@ from soar.store.tables import effects, holds
 from soar.verbs import VERBS, OnExpiry
 
 DEFAULT_REVIEW = 24 * 3600
+_NOT_OURS = {
+    Disposition.HANDED_OVER.value: State.HANDED_OVER,
+    Disposition.DESTROYED.value: State.TARGET_GONE,
+    Disposition.TARGET_GONE.value: State.TARGET_GONE,
+}
 
 
 def params_digest(action: ActionRow) -> str:
@@ -125,19 +131,37 @@ def mark_overdue(tx: Tx, hold_id: str) -> ActionRow | None:
 
 
 def dispose(tx: Tx, effect_id: str, disposition: str, why: str, actor: Actor) -> None:
-    """Write down how a containment ends: released, kept_to_date, handed_over, destroyed, target_gone."""
+    """Write down how a containment ends: released, kept_to_date, handed_over, destroyed, target_gone.
+
+    What is handed over or gone is ours no more: its holds end, and its actions say so.
+    """
     effect = tx.conn.execute(sa.select(effects).where(effects.c.id == effect_id)).first()
     if effect is None:
         raise NotFound(f"no effect {effect_id!r}")
     tx.conn.execute(
         effects.update().where(effects.c.id == effect_id).values(disposition=disposition, disposition_why=why)
     )
+    ended = _NOT_OURS.get(disposition)
+    if ended is not None and effect.ended_at is None:
+        _end_all(tx, effect_id, ended, why, actor)
     action = actions.get(tx.conn, effect.action_id)
     streams.append(
         tx, streams.incident_stream(action.incident_id), Kind.DISPOSITION_SET, actor=actor,
         data={"effect": effect_id, "verb": effect.verb, "disposition": disposition},
         values={"target": effect.target, "why": why},
     )  # fmt: skip
+
+
+def _end_all(tx: Tx, effect_id: str, ended: State, why: str, actor: Actor) -> None:
+    """End every hold on an effect that is ours no more; at the target nothing is touched."""
+    mine = sa.select(holds).where(holds.c.effect_id == effect_id, holds.c.ended_at.is_(None))
+    for hold in tx.conn.execute(mine).all():
+        tx.conn.execute(holds.update().where(holds.c.id == hold.id).values(ended_at=tx.now, end_reason=ended.value))
+        action = actions.get(tx.conn, hold.action_id)
+        _event(tx, action, Kind.HOLD_ENDED, effect_id, hold.id, {"reason": why}, actor)
+        actions.move(tx, action, ended, actor=actor, summary=why)
+    tx.conn.execute(effects.update().where(effects.c.id == effect_id).values(state="ended", ended_at=tx.now))
+    work.disarm(tx, "lease", effect_id)
 
 
 def register(

@@ -6,7 +6,7 @@ Reads only: the target is inspected, the guards are asked, and no row is made.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,21 +23,9 @@ from soar.ids import new_id
 from soar.model import Inspection
 from soar.playbook.model import Approval, Playbook
 from soar.store.rows import ActionRow
-from soar.verbs import VERBS, OnExpiry, Risk
+from soar.verbs import VERBS, OnExpiry
 
 _CALLER = "plan"
-
-
-def wanted(planned: Sequence[Planned], named: Approval | None) -> Approval | None:
-    """The approval that the playbook names, or the standard one where the engine insists on one."""
-    if named is not None:
-        return named
-    insists = any(
-        VERBS[each.verb].risk is Risk.DESTRUCTIVE
-        or (each.undo_of and VERBS[VERBS[each.verb].undoes].on_expiry is OnExpiry.HOLD)
-        for each in planned
-    )
-    return approving.STANDARD if insists else None
 
 
 @dataclass(slots=True)

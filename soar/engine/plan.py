@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine import binding, planning
-from soar.engine.foresee import Foresight, wanted
+from soar.engine import approving, binding, planning
+from soar.engine.foresee import Foresight
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned, StepPlan
 from soar.errors import Invalid, NotFound
@@ -149,7 +149,7 @@ class _Walk:
         if soar.verb == "look_up":
             self.look_ups.append(soar.slug)
         self.planned[soar.slug] = plan.actions
-        approval = wanted(plan.actions, inherited or soar.approval)
+        approval = approving.wanted(plan.actions, inherited or soar.approval)
         node["actions"] = [self.foresight.of(each, soar.slug, approval) for each in plan.actions]
         node["left_out"] = [self._left_out(name, why) for name, why in plan.left_out]
         return node

@@ -74,7 +74,10 @@ def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Ins
     elif seen is not None and seen.present and effects.standing(tx.conn, action) is None:
         said = f"true already, not through us: {seen.summary}"
         return actions.move(tx, action, State.SATISFIED, summary=said)
-    case = casefile.gather(tx.conn, action, tx.now, urgency=context.urgency, ground=context.ground, asked=context.asked)
+    case = casefile.gather(
+        tx.conn, action, tx.now, urgency=context.urgency, ground=context.ground, asked=context.asked,
+        waiting_since=context.waiting_since,
+    )  # fmt: skip
     verdict = judge(case, parts.policy)
     findings = [dict(finding) for finding in verdict.as_plain()["findings"]]
     return _settle(tx, actions.note(tx, action, guards=findings), verdict)

@@ -21,7 +21,7 @@ from soar.engine.steps import Ended, Job, Parked, Steps, parked
 from soar.errors import Conflict, StaleFence
 from soar.events import Kind
 from soar.ids import new_id
-from soar.model import ENGINE, Actor
+from soar.model import ENGINE, Actor, IncidentStatus
 from soar.playbook.model import Playbook
 from soar.store import actions, incidents, runs, work
 from soar.store.rows import WorkRow
@@ -47,6 +47,8 @@ def start_run(
             priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now,
         )
     )  # fmt: skip
+    if incident.status == IncidentStatus.NEW.value and not automatic:
+        incidents.set_status(tx, incident_id, IncidentStatus.IN_PROGRESS, by)
     incidents.event(
         tx, incident_id, Kind.RUN_STARTED, actor=by,
         data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},

@@ -28,7 +28,6 @@ from soar.playbook.model import Approval, Playbook, Soar
 from soar.store import actions, tasks, work
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
-from soar.verbs import VERBS, OnExpiry, Risk
 
 POLL_SECONDS = 1.0
 WATCH_LOOKS = 12
@@ -93,7 +92,7 @@ class Steps:
 
     def _actions(self, job: Job) -> Ended | Parked:
         rows, left_out = self._planned(job, job.work.occurrence, job.soar, job.work.attempt)
-        approval = self._approval(job.soar, rows)
+        approval = approving.wanted(rows, job.soar.approval)
         waiting = self._prepare_all(job, rows, approval)
         if waiting is not None:
             return waiting
@@ -166,17 +165,6 @@ class Steps:
             owner=job.run.started_by if not job.run.automatic else "on-call",
             waiting_since=moment(box_started) if box_started else None,
         )  # fmt: skip
-
-    def _approval(self, soar: Soar, rows: Sequence[ActionRow]) -> Approval | None:
-        """The step's own approval, or the standard one where the engine insists on one."""
-        if soar.approval:
-            return soar.approval
-        insists = any(
-            VERBS[row.verb].risk is Risk.DESTRUCTIVE
-            or (row.undo_of and VERBS[VERBS[row.verb].undoes].on_expiry is OnExpiry.HOLD)
-            for row in rows
-        )
-        return approving.STANDARD if insists else None
 
     def _again(self, rows: Sequence[ActionRow]) -> list[ActionRow]:
         with self.parts.store.read() as conn:

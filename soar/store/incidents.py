@@ -24,7 +24,6 @@ from soar.model import (
     Severity,
     Verdict,
 )
-from soar.phases import Phase
 from soar.store import streams
 from soar.store.session import Tx
 from soar.store.tables import alerts, incidents, links, observables, scope
@@ -41,8 +40,7 @@ def open_new(tx: Tx, title: str, severity: Severity, actor: Actor, why: str) -> 
     tx.conn.execute(
         incidents.insert().values(
             id=incident_id, number=number, title=title, status=IncidentStatus.NEW.value,
-            determination=Determination.SUSPECTED.value, severity_id=severity.id, phase=Phase.DETECTION.value,
-            opened_at=tx.now, version=1,
+            determination=Determination.SUSPECTED.value, severity_id=severity.id, opened_at=tx.now, version=1,
         )
     )  # fmt: skip
     event(
@@ -75,6 +73,12 @@ def update(tx: Tx, incident_id: str, **columns: Any) -> None:
     tx.conn.execute(
         incidents.update().where(incidents.c.id == incident_id).values(**columns, version=incidents.c.version + 1)
     )
+
+
+def set_status(tx: Tx, incident_id: str, status: IncidentStatus, actor: Actor) -> None:
+    """Move the incident's status (OCSF 2005) on, with its event."""
+    update(tx, incident_id, status=status.value)
+    event(tx, incident_id, Kind.INCIDENT_STATUS_SET, actor=actor, data={"status": status.value})
 
 
 def find_linked(conn: sa.Connection, wanted: Iterable[Link], since: datetime) -> tuple[str, list[Link]] | None:

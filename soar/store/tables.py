@@ -89,7 +89,7 @@ keys = sa.Table(
 # what came in
 incidents = sa.Table(
     "incidents", metadata, _id(), _int("number"), _text("title"), _text("status"), _text("determination"),
-    _int("severity_id"), _text("phase"), _at("opened_at"), _at("declared_at", null=True),
+    _int("severity_id"), _at("opened_at"), _at("declared_at", null=True),
     _text("declared_by", null=True), _text("declared_why", null=True), _text("confirmed_by", null=True),
     _at("closed_at", null=True), _int("version", 1), sa.UniqueConstraint("number"),
 )  # fmt: skip

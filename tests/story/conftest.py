@@ -26,7 +26,7 @@ def settings(tmp_path: Path, lab: Lab) -> Settings:
     """What a small SOC would configure: one estate, protected things named."""
     return Settings(
         data=tmp_path / "data",
-        adapters={"lab": {"kind": "lab", "url": lab.url, "timeout": 5}},
+        adapters={"lab": {"kind": "lab", "url": lab.url, "timeout": 2}},
         guards=GuardSettings(
             hard=ProtectionSettings(names=("soar*",)), soft=ProtectionSettings(tags=("protected",)), evidence_box=1.0
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,6 +50,10 @@ def state(house: House, where: str, verb: str, target: str = "ws-0160") -> State
     return found.state if found else None
 
 
+def is_active(house: House, where: str) -> bool:
+    return state(house, where, "isolate_host") is State.ACTIVE
+
+
 def approve_next(house: House, by: Actor) -> None:
     def look() -> Any:
         with house.store.read() as conn:
@@ -70,7 +75,7 @@ def test_two_incidents_hold_one_host_and_the_last_one_to_let_go_releases_it(
     first, second = incident(house, alice), incident(house, alice)
     for where in (first, second):
         do(house, where, alice, isolate())
-        assert until(lambda where=where: state(house, where, "isolate_host") is State.ACTIVE)
+        assert until(partial(is_active, house, where))
     assert len(estate.log(verb="isolate_host", method="apply")) == 1
     with house.store.read() as conn:
         assert [len(entry["holds"]) for entry in effects.register(conn)] == [2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from api.wiring import House
@@ -109,7 +110,7 @@ def test_one_alert_travels_the_whole_way(house: House, estate: Estate, cast: Cas
     assert {entry["verb"] for entry in standing} <= {"block_ip", "block_domain", "block_hash", "quarantine_file"}
     for entry in standing:
         house.store.write(
-            lambda tx, entry=entry: effects.dispose(tx, entry["id"], "kept_to_date", "to its date", alice)
+            partial(effects.dispose, effect_id=entry["id"], disposition="kept_to_date", why="to its date", actor=alice)
         )
     house.store.write(lambda tx: closing.close(tx, incident, alice, "contained, cleaned, released"))
     with house.store.read() as conn:

@@ -88,7 +88,6 @@ def upgrade() -> None:
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('determination', sa.Text(), nullable=False),
     sa.Column('severity_id', sa.Integer(), nullable=False),
-    sa.Column('phase', sa.Text(), nullable=False),
     sa.Column('opened_at', soar.store.tables.Moment(timezone=True), nullable=False),
     sa.Column('declared_at', soar.store.tables.Moment(timezone=True), nullable=True),
     sa.Column('declared_by', sa.Text(), nullable=True),
