@@ -95,7 +95,9 @@ def _listening(settings: ServerSettings) -> Iterator[tuple[socket.socket, str]]:
     try:
         taken = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
-        raise Unavailable(f"{settings.host} port {settings.port} cannot be had: {error.strerror or error}") from error
+        # `create_server` adds what it was doing to the system's words; name resolution has words of its own.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Unavailable(f"{settings.host} port {settings.port} cannot be had: {why}") from error
     with taken:
         host = f"[{settings.host}]" if family is socket.AF_INET6 else settings.host
         yield taken, f"http://{host}:{taken.getsockname()[1]}"

@@ -111,7 +111,7 @@ class _Scale:
 
     def block(self, phase: Phase, start: datetime, end: datetime, lasts: bool) -> Block:
         first = self.edge(start)
-        return Block(phase, first, max(first, self.edge(end) - 1), lasts)
+        return Block(phase, first, self.columns - 1 if lasts else max(first, self.edge(end) - 1), lasts)
 
     def marks(self) -> Sequence[int]:
         """The columns of the axis that are marked: quarters, or halves where there is little room."""

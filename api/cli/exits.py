@@ -103,7 +103,6 @@ def tell(error: SoarError) -> Exit:
 
 def guarded(action: Callable[[], int]) -> int:
     """Run something; returns its exit code, or that of the error that it raised, told to the person."""
-    sys.excepthook = _last_words
     try:
         code = action()
         sys.stdout.flush()
@@ -117,6 +116,9 @@ def guarded(action: Callable[[], int]) -> int:
     except OSError as error:
         say(f"soar: {line(str(error))}")
         return Exit.FAILED
+    finally:
+        # Only here: typer puts a hook of its own in place while it runs.
+        sys.excepthook = _last_words
 
 
 def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

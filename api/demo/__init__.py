@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+WIDTH = 120
+"""Columns where nobody has a terminal."""
+
 
 def main(folder: Path | None, keep: bool) -> int:
     """Play the demo in a folder of its own (default `var/demo`); 0 when every expectation was met."""
@@ -16,6 +19,8 @@ def main(folder: Path | None, keep: bool) -> int:
 
     began = time.monotonic()
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     voice = Voice(console)
     try:
         stage = Stage(folder or Path("var/demo"))

@@ -21,7 +21,7 @@ PLAYBOOK = "compromised-host"
 HOSTS = ("ws-0147", "ws-0152")
 PROTECTED = "dc-01"
 CONTAINED = ("isolate_host", "disable_account", "revoke_sessions")
-WATCH = "2s"
+WATCH = "1s"
 """How long the demo watches the released hosts; the playbook's own default is 72 hours."""
 
 
@@ -362,7 +362,7 @@ class Acts:
     def _show_actions(self) -> None:
         self.voice.table(
             ["action", "target", "state", "what was seen"],
-            [(row["verb"], row["target_name"], row["state"], row["summary"][:90]) for row in self._actions()],
+            [(row["verb"], row["target_name"], row["state"], row["summary"][:70]) for row in reversed(self._actions())],
         )
 
 

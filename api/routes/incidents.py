@@ -27,7 +27,7 @@ from soar.engine import closing
 from soar.errors import Conflict
 from soar.events import Kind
 from soar.model import Actor, Determination, IncidentStatus
-from soar.store import incidents, streams
+from soar.store import incidents, people, streams
 from soar.store.session import Tx
 from soar.store.tables import incidents as table
 
@@ -128,10 +128,9 @@ def timeline(incident: Ident, house: TheHouse, _: Annotated[Actor, needs("timeli
     now = house.store.clock.now()
     with house.store.read() as conn:
         events = streams.read(conn, streams.incident_stream(incidents.get(conn, incident).id))
-    found = timelines.timeline(events, now)
-    return TimelineView(
-        timeline=dict(found.as_plain()), rows=timelines.rows(found), measures=timelines.measures(events, now)
-    )
+        found = timelines.timeline(events, now)
+        told = [{**row, "moved_by": people.told(conn, row["moved_by"])} for row in timelines.rows(found)]
+    return TimelineView(timeline=dict(found.as_plain()), rows=told, measures=timelines.measures(events, now))
 
 
 @router.get("/{incident}/events", summary="Read the incident's events")

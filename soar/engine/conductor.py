@@ -190,8 +190,6 @@ class _Turn:
 
     def enter(self, branch: str, step_id: str) -> None:
         """A branch comes to a step."""
-        if self.branches[branch].status != "running":
-            return
         step = self.playbook.workflow[step_id]
         if isinstance(step, StartStep):
             self.later(self.enter, branch, step.on_completion)
@@ -318,7 +316,7 @@ class _Turn:
             return
         siblings = [each for each in self.branches.values() if each.opener == ended.opener]
         visit = self.steps[ended.opener]
-        if visit.status != "running" or any(each.status == "running" for each in siblings):
+        if any(each.status == "running" for each in siblings):
             return
         step = self.playbook.workflow[visit.step_id]
         failed = [each.reason for each in siblings if each.status == "failed"]

@@ -31,7 +31,7 @@ from soar.store.session import Tx
 
 POLL_SECONDS = 1.0
 WATCH_LOOKS = 12
-"""How many looks a watch takes over its whole time."""
+"""How many looks a watch takes over its whole time, at most one a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,7 @@ class Steps:
     def _watch(self, job: Job) -> Ended | Parked:
         """Look again and again for as long as the step says; a hit ends it as failed."""
         total = float(bind(job.soar.for_, variables_at(job.playbook, job.state, job.work.occurrence)))
+        looks = max(1, min(WATCH_LOOKS, int(total)))
         look = int(job.work.notes.get("look", 0)) + 1
         rows, _ = self._planned(job, f"{job.work.occurrence}@{look}", job.soar, job.work.attempt)
         self._prepare_all(job, rows, None)
@@ -228,10 +229,9 @@ class Steps:
         hits = [hit for row in rows for hit in row.outputs.get("hits", [])]
         if hits:
             return Ended("failed", outputs={"hits": hits}, reason=f"seen again: {', '.join(map(str, hits))}")
-        if look > WATCH_LOOKS:
+        if look > looks:
             return _ended(rows, {})
-        pause = max(total / WATCH_LOOKS, 0.05)
-        return Parked(f"watching, look {look}", seconds=pause, notes={"look": look})
+        return Parked(f"watching, look {look}", seconds=total / looks, notes={"look": look})
 
 
 def parked(tx: Tx, job: Job, how: Parked) -> None:

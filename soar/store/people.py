@@ -114,6 +114,12 @@ def named(conn: sa.Connection, person_id: str) -> str:
     return str(found) if found else person_id
 
 
+def told(conn: sa.Connection, actor: str) -> str:
+    """An event's actor for people to read: `person:<id>` with the person's name in place of the id."""
+    kind, _, ident = actor.partition(":")
+    return f"{kind}:{named(conn, ident)}"
+
+
 def everyone(conn: sa.Connection) -> list[dict[str, Any]]:
     """All persons with their roles."""
     held: dict[str, list[str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -23,7 +24,9 @@ def main(settings: Path, *, blind: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     house.start()
     print("READY", flush=True)
-    over.wait()
+    parent = os.getppid()
+    while not over.wait(0.2) and os.getppid() == parent:
+        pass
     house.close()
 
 

@@ -159,6 +159,7 @@ class Run:
     timers: list[Arm] = field(default_factory=list)
     performed: list[Perform] = field(default_factory=list)
     finished: list[Finish] = field(default_factory=list)
+    past: list[Any] = field(default_factory=list)
     events: int = 0
     fickle: bool = False
     after_each: Callable[[Run, Any, Decision], None] = lambda run, event, decision: None
