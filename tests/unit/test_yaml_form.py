@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soar import strict_yaml
 from soar.errors import Invalid
 from soar.playbook import cacao_form, durations
 from soar.playbook.document import EXTENSION
@@ -120,7 +121,7 @@ def test_the_same_text_gives_the_same_ids_and_digest(host: Playbook) -> None:
 
 
 def test_the_document_passes_the_schemas_of_oasis(host: Playbook, samples: Path) -> None:
-    import jsonschema
+    jsonschema = pytest.importorskip("jsonschema")
     import referencing
 
     folder = samples / "cacao" / "schemas"
@@ -260,7 +261,10 @@ def test_foreign_playbooks_are_read_or_refused_with_the_place(samples: Path) -> 
         ({"priority": True}, "wrong_type", "/priority"),
         ({"name": None}, "wrong_type", "/name"),
         ({"playbook_variables": {"x": {"type": "string"}}}, "bad_name", "/playbook_variables/x"),
-        ({"playbook_variables": {"__x__": {"type": "integer", "value": "a"}}}, "wrong_type", "/playbook_variables/__x__/value"),
+        (
+            {"playbook_variables": {"__x__": {"type": "integer", "value": "a"}}},
+            "wrong_type", "/playbook_variables/__x__/value",
+        ),
         ({"workflow": {"odd--1": {"type": "odd"}}}, "unknown_step_type", "/workflow/odd--1/type"),
         ({"workflow": {"end--1": {"type": "start"}}}, "bad_id", "/workflow/end--1"),
         ({"playbook_extensions": {EXTENSION: {"slug": 1}}}, "wrong_type", f"/playbook_extensions/{EXTENSION}/slug"),
@@ -301,13 +305,42 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+def read_or_refused(data: Any) -> bool:
+    """Whether the document is good; one that is refused names a line for each problem."""
+    try:
+        playbook = load(json.dumps(data))
+    except Invalid as error:
+        bad = [problem for problem in error.problems if not problem.line]
+        if bad or not error.problems:
+            pytest.fail(f"refused without a place: {bad}")
+        return False
+    if cacao_form.from_document(cacao_form.to_document(playbook)) != playbook:
+        pytest.fail("changed on its way through CACAO")
+    return True
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), anything), st.lists(anything, max_size=4))
 def test_no_document_whatever_brings_anything_but_a_playbook_or_invalid(top: dict[str, Any], steps: list[Any]) -> None:
-    try:
-        playbook = load(json.dumps({"id": "a", "name": "A", **top, "steps": steps}))
-    except Invalid as error:
-        assert error.problems
-        assert all(problem.line for problem in error.problems)
+    read_or_refused({"id": "a", "name": "A", **top, "steps": steps})
+
+
+def spots(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a document where a value stands: its container and its key there."""
+    for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
+        yield data, key
+        if isinstance(value, dict | list):
+            yield from spots(value)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_a_good_playbook_with_one_value_changed_is_read_or_refused_with_a_line(data: st.DataObject) -> None:
+    library = (ROOT / "playbooks" / "library" / "compromised-host.yaml").read_text()
+    document = strict_yaml.parse(data.draw(st.sampled_from([library, ALL_FORMS]))).value
+    container, key = data.draw(st.sampled_from(list(spots(document))))
+    if data.draw(st.booleans()):
+        container[key] = data.draw(anything)
     else:
-        assert cacao_form.from_document(cacao_form.to_document(playbook)) == playbook
+        del container[key]
+    read_or_refused(document)
