@@ -257,7 +257,11 @@ class _Fold:
         if stay is None:
             if phase is Phase.DETECTION and any(other.open for other in self.lanes[lane]):
                 return
-            if _reads(event) and all(other.interval.phase is Phase.DETECTION for other in self.lanes[lane]):
+            if (
+                phase is not Phase.DETECTION
+                and _reads(event)
+                and all(other.interval.phase is Phase.DETECTION for other in self.lanes[lane])
+            ):
                 return
             stay = self._enter(lane, phase, event, _why(event))
         stay.actions.add(action)

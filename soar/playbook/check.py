@@ -6,13 +6,17 @@ can get wrong (misspelt keys, handlers, bad durations) is found where that form 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from soar.errors import Problem
 from soar.playbook import check_references, check_steps
 from soar.playbook.model import ActionStep, EndStep, Playbook, PlaybookActionStep, StartStep
 from soar.playbook.places import Places
+from soar.playbook.plain import to_plain
 from soar.playbook.subject import Subject
+
+LARGEST = 2**53 - 1
 
 Rule = Callable[[Subject], Iterable[Problem]]
 
@@ -64,11 +68,31 @@ def unsupported(subject: Subject) -> Iterator[Problem]:
                     yield subject.problem("unsupported_step", message, step, "command", "Use a verb (`do`) instead.")
 
 
+def numbers(subject: Subject) -> Iterator[Problem]:
+    """Every number can be hashed: RFC 8785 takes whole numbers up to 2**53 - 1 only."""
+    message, mend = "a number here is too large", "Write it as text."
+    for step in subject.playbook.workflow.values():
+        if _too_large((to_plain(step), to_plain(step.soar))):
+            yield subject.problem("number_too_large", message, step, mend=mend)
+    for name, variable in subject.playbook.variables.items():
+        if _too_large(variable.default):
+            yield subject.places.problem("number_too_large", message, f"/variables/{name}/default", mend)
+
+
+def _too_large(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_too_large, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_too_large, value))
+    return isinstance(value, int) and abs(value) > LARGEST
+
+
 RULES: tuple[Rule, ...] = (
     times,
     loops,
     next_steps,
     unsupported,
+    numbers,
     check_steps.verbs,
     check_steps.parameters,
     check_steps.holds,

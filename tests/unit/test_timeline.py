@@ -242,3 +242,15 @@ def test_an_undo_contains_nothing() -> None:
         Story().opened(W1).act("u", "isolate_host", W1, (1, "calling"), (2, "verified"), undo_of="i", recovered=True)
     )
     assert measures(story.events, OPENED)["contained"] == 0
+
+
+def test_looking_at_a_host_that_was_never_touched_moves_nothing_there() -> None:
+    """A clean check and a watch are eradication and recovery only where something was contained or removed."""
+    story = Story().opened(W1, W2)
+    story.act("a", "isolate_host", W1, (1, "calling"), (2, "active"))
+    for number, verb in enumerate(("verify_clean", "watch")):
+        for lane in (W1, W2):
+            story.act(f"{verb}-{lane}", verb, lane, (5 + number, "calling"), (6 + number, "done"))
+    phases = {lane.key: [each.phase.value for each in lane.intervals] for lane in story.told().lanes}
+    assert phases[W1] == ["detection", "containment", "eradication", "recovery"]
+    assert phases[W2] == ["detection"]

@@ -314,7 +314,8 @@ def read_or_refused(data: Any) -> bool:
         if bad or not error.problems:
             pytest.fail(f"refused without a place: {bad}")
         return False
-    if cacao_form.from_document(cacao_form.to_document(playbook)) != playbook:
+    back = cacao_form.from_document(cacao_form.to_document(playbook))
+    if back != playbook or back.digest != playbook.digest:
         pytest.fail("changed on its way through CACAO")
     return True
 
