@@ -7,21 +7,29 @@ from pathlib import Path
 import sqlalchemy as sa
 
 import soar.store
+from soar.errors import SoarError
 
 _MIGRATIONS = Path(soar.store.__file__).parent / "migrations"
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Upgrade the database at this URL; a new file is made when there is none."""
+    """Upgrade the database at this URL; a new file is made when there is none.
+
+    Raises SoarError for a database that has a schema which this version does not know.
+    """
     if revision == "head" and _current(url) == _newest():
         return
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, revision)
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise SoarError(f"the database is not one of this version: {error}") from error
 
 
 def _newest() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ import uvicorn
 
 from api.cli.exits import Exit, guarded, say
 from soar.config import ServerSettings, Settings, load
-from soar.errors import SoarError, Unavailable
+from soar.errors import Unavailable
 
 GRACE_SECONDS = 5
 """How long open requests may go on after the signal to stop."""
@@ -65,6 +66,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
             server = _Server(options, ready=lambda: announce(url))
             _stop_on_signals(server)
             house.start()
+            gc.freeze()  # what was built stays to the end; looking through it again and again is time lost
             server.run(sockets=[taken])
         finally:
             house.close()
@@ -74,15 +76,12 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
 @contextmanager
 def reaching(settings: Settings) -> Iterator[None]:
     """What the system or the database refuses is one clear sentence."""
-    from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except OSError as error:
         raise Unavailable(f"{error.filename or settings.data}: {error.strerror or error}") from error
-    except CommandError as error:
-        raise SoarError(f"the database is not one of this version: {error}") from error
     except SQLAlchemyError as error:
         why = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise Unavailable(f"the database cannot be used: {why}") from error
@@ -99,6 +98,8 @@ def _listening(settings: ServerSettings) -> Iterator[tuple[socket.socket, str]]:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise Unavailable(f"{settings.host} port {settings.port} cannot be had: {why}") from error
     with taken:
+        # Accepted sockets inherit this; asyncio sets it by itself only on sockets that name their protocol.
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host = f"[{settings.host}]" if family is socket.AF_INET6 else settings.host
         yield taken, f"http://{host}:{taken.getsockname()[1]}"
 

@@ -15,6 +15,7 @@ def main(folder: Path | None, keep: bool) -> int:
 
     from api.demo.acts import Acts
     from api.demo.stage import Stage, StageError
+    from api.demo.strangers import package
     from api.demo.voice import Voice
 
     began = time.monotonic()
@@ -33,7 +34,7 @@ def main(folder: Path | None, keep: bool) -> int:
             acts.opening()
         for act in (acts.alerts, acts.incident_opens, acts.plan, acts.contain, acts.power_cut, acts.recover):
             act()
-        path = acts.package()
+        path = package(stage, voice, acts.carol, acts.incident)
         console.print()
         console.rule("[bold]The end", align="left")
         console.print(f"  {voice.met} expectations met, {len(voice.missed)} missed, {time.monotonic() - began:.1f} s.")

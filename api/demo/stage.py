@@ -126,6 +126,7 @@ class Stage:
 
     def close(self) -> None:
         """End everything that was started."""
+        self.http.close()
         if self._service is not None and self._service.poll() is None:
             self._service.terminate()
             try:
@@ -134,7 +135,6 @@ class Stage:
                 self._service.kill()
                 self._service.wait()
         self.lab.stop()
-        self.http.close()
 
     def person(self, admin: Person, name: str, roles: list[str]) -> Person:
         """Add a person with roles and give them a key."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from soar.engine import effects, outcomes
+from soar.engine import outcomes
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
-from soar.engine.prepare import call_of, fenced, inspect, prepare
+from soar.engine.prepare import begin, call_of, fenced, inspect
 from soar.engine.protocol import Recovery, State, recover
 from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
 from soar.model import Applied, AppliedStatus, Inspection, Repeat
@@ -31,27 +31,19 @@ class Calls:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
-    def carry_out(self, action: ActionRow, context: Context) -> ActionRow:
-        """Bring a ready action to its outcome, or take up one that was found on its way."""
+    def carry_out(self, action: ActionRow, context: Context, *, fresh: bool = False) -> ActionRow:
+        """Bring a ready action to its outcome, or take up one that was found on its way.
+
+        `fresh`: it was inspected in this very pass.
+        """
         if action.state is State.READY:
-            return self._begin(prepare(self.parts, action, context), context)
+            action = begin(self.parts, action, context, fresh=fresh)
+            return self._call(action, context, TRIES) if action.state is State.CALLING else action
         if action.state is State.CALLING:
             return self._take_up(action, context, TRIES, "the worker that called is gone")
         if action.state in (State.ACCEPTED, State.CONFIRMED):
             return self._verify(action, context)
         return action
-
-    def _begin(self, action: ActionRow, context: Context) -> ActionRow:
-        if action.state is not State.READY:
-            return action
-        with self.parts.store.read() as conn:
-            ours = not action.undo_of and effects.standing(conn, action) is not None
-            held = bool(action.undo_of) and effects.others_holding(conn, actions.get(conn, action.undo_of or ""))
-        if ours:
-            return self._write(context, lambda tx: outcomes.second_hold(tx, action, context))
-        if held:
-            return self._write(context, lambda tx: outcomes.let_go(tx, action))
-        return self._call(action, context, TRIES)
 
     def _call(self, action: ActionRow, context: Context, tries: int) -> ActionRow:
         """Send once; `tries` counts this one. Failures that are known to have done nothing may repeat."""
@@ -94,16 +86,22 @@ class Calls:
         def outcome(tx: Tx) -> ActionRow:
             collection.record(tx)
             outcomes.learn(tx, action, applied.outputs)
-            return actions.move(
+            answered = actions.move(
                 tx, action, to, summary=applied.summary, handle=dict(applied.handle), outputs=dict(applied.outputs)
             )
+            return answered if self._shows(answered) else self._without_looking(tx, answered, context)
 
-        return self._verify(self._write(context, outcome), context)
+        answered = self._write(context, outcome)
+        return self._verify(answered, context) if answered.state is to else answered
+
+    def _shows(self, action: ActionRow) -> bool:
+        """The target can be asked whether it is so; reads and words leave nothing to look at."""
+        capability = self.parts.adapter(action.adapter).verbs[action.verb]
+        return capability.inspects and capability.repeat is not Repeat.READ
 
     def _verify(self, action: ActionRow, context: Context) -> ActionRow:
-        """Is it so at the target? Reads and words have nothing to show."""
-        capability = self.parts.adapter(action.adapter).verbs[action.verb]
-        if capability.repeat is Repeat.READ or not capability.inspects:
+        """Is it so at the target?"""
+        if not self._shows(action):
             return self._write(context, lambda tx: self._without_looking(tx, action, context))
         try:
             seen = inspect(self.parts, action)

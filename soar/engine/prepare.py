@@ -1,14 +1,14 @@
 """Before the call: look at the target, ask the guards, and say what stands in the way.
 
 Order of one action, steps 2 to 5 (SAFETY): inspect, guards, approval, guards again. The same code
-serves the first look at a planned action and the last one just before its intent.
+serves the first look at a planned action and the last one, which shares its commit with the intent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from soar.engine import casefile, effects, releasing
+from soar.engine import casefile, effects, outcomes, releasing
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.protocol import State
@@ -49,6 +49,32 @@ def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:
         said = f"cannot be inspected: {error.message}"
         return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
     return fenced(parts, context, lambda tx: _decide(tx, parts, action, context, seen))
+
+
+def begin(parts: Parts, action: ActionRow, context: Context, *, fresh: bool) -> ActionRow:
+    """The last look before the call: guards again and the intent, in one commit.
+
+    `fresh`: the target was inspected in this very pass; what has waited is inspected again. Ends
+    calling; or waiting, refused, satisfied, failed; or, where no call is needed, active or done.
+    """
+    try:
+        seen = None if fresh else inspect(parts, action)
+    except AdapterError as error:
+        said = f"cannot be inspected: {error.message}"
+        return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
+
+    def intent(tx: Tx) -> ActionRow:
+        ready = _decide(tx, parts, action, context, seen)
+        if ready.state is not State.READY:
+            return ready
+        if ready.undo_of:
+            if effects.others_holding(tx.conn, actions.get(tx.conn, ready.undo_of)):
+                return outcomes.let_go(tx, ready)
+        elif effects.standing(tx.conn, ready) is not None:
+            return outcomes.second_hold(tx, ready, context)
+        return outcomes.intend(tx, ready)
+
+    return fenced(parts, context, intent)
 
 
 def fenced(parts: Parts, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:

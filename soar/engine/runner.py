@@ -54,7 +54,7 @@ def start_run(
         data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},
         values={"why": why},
     )  # fmt: skip
-    _apply(tx, runs.get(tx.conn, run_id), playbook, conductor.start(playbook, inputs))
+    _apply(tx, runs.get(tx.conn, run_id), playbook, conductor.start(playbook, inputs, _facts(tx, incident_id)))
     return run_id
 
 
@@ -69,7 +69,7 @@ def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
     state = RunState.from_plain(run.state)
     event = CancelRequested(reason=reason)
     incidents.event(tx, run.incident_id, Kind.RUN_CANCELLED, actor=by, data={"run": run_id}, values={"why": reason})
-    _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run)))
+    _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run.incident_id)))
 
 
 def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
@@ -79,7 +79,9 @@ def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
         return
     playbook = runs.playbook(tx.conn, run.playbook_digest)
     event = TimerFired(occurrence=occurrence, attempt=attempt, kind=kind)
-    _apply(tx, run, playbook, conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run)))
+    _apply(
+        tx, run, playbook, conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run.incident_id))
+    )
 
 
 class Runner:
@@ -131,12 +133,17 @@ class Runner:
             occurrence=row.occurrence, attempt=row.attempt, result=done.result, outputs=dict(done.outputs),
             reason=done.reason,
         )  # fmt: skip
-        _apply(tx, run, playbook, conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run)))
+        _apply(
+            tx,
+            run,
+            playbook,
+            conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run.incident_id)),
+        )
 
 
-def _facts(tx: Tx, run: Any) -> dict[str, Any]:
+def _facts(tx: Tx, incident_id: str) -> dict[str, Any]:
     """What conditions may speak of."""
-    return dict(incidents.facts(tx.conn, run.incident_id))
+    return dict(incidents.facts(tx.conn, incident_id))
 
 
 def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:

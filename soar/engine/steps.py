@@ -53,6 +53,14 @@ class Parked:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An action that the guards let through or stopped; `fresh` when it was inspected in this pass."""
+
+    row: ActionRow
+    fresh: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One claimed piece of work with everything it belongs to, as read when it was claimed."""
@@ -93,11 +101,15 @@ class Steps:
     def _actions(self, job: Job) -> Ended | Parked:
         rows, left_out = self._planned(job, job.work.occurrence, job.soar, job.work.attempt)
         approval = approving.wanted(rows, job.soar.approval)
-        waiting = self._prepare_all(job, rows, approval)
+        looked, waiting = self._prepare_all(job, rows, approval)
         if waiting is not None:
             return waiting
-        rows = [self.calls.carry_out(row, self._context(job, approval)) for row in self._again(rows)]
+        rows = self._carry_out(job, looked, approval)
         return self._standing(job, rows, approval) or _ended(rows, left_out)
+
+    def _carry_out(self, job: Job, rows: Sequence[_Prepared], approval: Approval | None) -> list[ActionRow]:
+        context = self._context(job, approval)
+        return [self.calls.carry_out(each.row, context, fresh=each.fresh) for each in rows]
 
     def _standing(self, job: Job, rows: Sequence[ActionRow], approval: Approval | None) -> Parked | None:
         """What still keeps the step open after its calls."""
@@ -132,16 +144,23 @@ class Steps:
 
         return self.parts.store.write(store), dict(plan.left_out)
 
-    def _prepare_all(self, job: Job, rows: Sequence[ActionRow], approval: Approval | None) -> Parked | None:
+    def _prepare_all(
+        self, job: Job, rows: Sequence[ActionRow], approval: Approval | None
+    ) -> tuple[list[_Prepared], Parked | None]:
         """Bring every planned action before the guards; Parked while one must wait."""
         context = self._context(job, approval)
-        prepared = [prepare(self.parts, row, context) if row.state is State.PLANNED else row for row in rows]
-        waiting = [row for row in prepared if row.state is State.WAITING]
+        looked = [
+            _Prepared(prepare(self.parts, row, context), fresh=True)
+            if row.state is State.PLANNED
+            else _Prepared(row, fresh=False)
+            for row in rows
+        ]
+        waiting = [each.row for each in looked if each.row.state is State.WAITING]
         if waiting:
-            return self._ask(job, waiting, approval)
-        if any(row.state is State.PLANNED for row in prepared):
-            return self._evidence_box(job)
-        return None
+            return looked, self._ask(job, waiting, approval)
+        if any(each.row.state is State.PLANNED for each in looked):
+            return looked, self._evidence_box(job)
+        return looked, None
 
     def _ask(self, job: Job, waiting: Sequence[ActionRow], approval: Approval | None) -> Parked:
         """Ask for the approval, once; while it is open there is nothing to ask anew."""
@@ -166,10 +185,6 @@ class Steps:
             waiting_since=moment(box_started) if box_started else None,
         )  # fmt: skip
 
-    def _again(self, rows: Sequence[ActionRow]) -> list[ActionRow]:
-        with self.parts.store.read() as conn:
-            return [actions.get(conn, row.id) for row in rows]
-
     # --- a group that acts together ----------------------------------------------------------
 
     def _group(self, job: Job) -> Ended | Parked:
@@ -182,10 +197,10 @@ class Steps:
             planned, _ = self._planned(job, member.occurrence, soar, member.attempt)
             rows.extend(planned)
             tolerant.update(row.id for row in planned if soar.partial_ok)
-        waiting = self._prepare_all(job, rows, approval)
+        looked, waiting = self._prepare_all(job, rows, approval)
         if waiting is not None:
             return waiting
-        rows = self._again(rows)
+        rows = [each.row for each in looked]
         stopped = [row for row in rows if row.state not in GOOD | {State.READY} and row.id not in tolerant]
         if not stopped:
             return Ended("ok")
@@ -224,8 +239,8 @@ class Steps:
         looks = max(1, min(WATCH_LOOKS, int(total)))
         look = int(job.work.notes.get("look", 0)) + 1
         rows, _ = self._planned(job, f"{job.work.occurrence}@{look}", job.soar, job.work.attempt)
-        self._prepare_all(job, rows, None)
-        rows = [self.calls.carry_out(row, self._context(job, None)) for row in self._again(rows)]
+        looked, _ = self._prepare_all(job, rows, None)
+        rows = self._carry_out(job, looked, None)
         hits = [hit for row in rows for hit in row.outputs.get("hits", [])]
         if hits:
             return Ended("failed", outputs={"hits": hits}, reason=f"seen again: {', '.join(map(str, hits))}")

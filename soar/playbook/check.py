@@ -18,6 +18,8 @@ from soar.playbook.subject import Subject
 
 LARGEST = 2**53 - 1
 
+MOST_SHOWN = 10
+
 Rule = Callable[[Subject], Iterable[Problem]]
 
 
@@ -37,10 +39,10 @@ def times(subject: Subject) -> Iterator[Problem]:
 
 def loops(subject: Subject) -> Iterator[Problem]:
     """No step leads back to itself: only `while` repeats, and it is bounded."""
-    if subject.flow.loops:
-        step = subject.playbook.workflow[subject.flow.loops[0]]
-        mend = "Repeat with a while step and a bound."
-        yield subject.problem("step_loop", f"{step.label} is in a circle of steps, or behind one", step, mend=mend)
+    circle = [subject.playbook.workflow[step_id] for step_id in subject.flow.circle]
+    if circle:
+        message = f"these steps go in a circle: {', '.join(step.label for step in circle[:MOST_SHOWN])}"
+        yield subject.problem("step_loop", message, circle[0], mend="Repeat with a while step and a bound.")
 
 
 def next_steps(subject: Subject) -> Iterator[Problem]:

@@ -134,6 +134,9 @@ def _known(subject: Subject, step: Step, reference: Reference, *, condition: boo
 
 def _output(subject: Subject, step: Step, reference: Reference, *, condition: bool) -> Iterator[Problem]:
     outputs = subject.outputs(reference.name)
+    soar = subject.slugs[reference.name].soar
+    if soar and soar.verb and soar.verb not in VERBS:
+        return  # said already: there is no such verb
     if not reference.keys or reference.keys[0] not in outputs:
         what = f"has no output {reference.keys[0]}" if reference.keys else "is a step: name one of its outputs"
         otherwise = f"It has: {', '.join(sorted(outputs))}." if outputs else "It has none."

@@ -107,7 +107,10 @@ def undos(subject: Subject) -> Iterator[Problem]:
                 mend = nearest(name, subject.slugs)
                 yield subject.problem("unknown_step", f"there is no step {shown(name)}", step, "undo", mend)
                 continue
-            verb = VERBS.get(other.soar.verb if other.soar else "")
+            name_of_verb = other.soar.verb if other.soar else ""
+            verb = VERBS.get(name_of_verb)
+            if verb is None and name_of_verb:
+                continue  # said already: there is no such verb
             if verb is None or not (verb.inverse or verb.name == "block_indicators"):
                 message, mend = f"{name} cannot be taken back", "Undo steps whose verb has an inverse."
                 yield subject.problem("cannot_undo", message, step, "undo", mend)

@@ -117,17 +117,15 @@ class Compiler:
     def _routes(self, item: Item, following: str, soar: Soar) -> dict[str, str]:
         """Where the branch goes on after this step."""
         name = self.reader.text(item.data, "on_failure", item.pointer)
+        head = self.head(name, f"{item.pointer}/on_failure") if name else ""
+        if head:
+            self.uses.append(Use(name, item))
         if soar.continue_on_failure:
             if name:
                 message = "on_failure has no meaning beside continue_on_failure"
                 self.reader.note("two_ways", message, f"{item.pointer}/on_failure", "Keep one of them.")
             return {"on_completion": following}
-        routes = {"on_success": following}
-        head = self.head(name, f"{item.pointer}/on_failure") if name else ""
-        if head:
-            routes["on_failure"] = head
-            self.uses.append(Use(name, item))
-        return routes
+        return {"on_success": following, "on_failure": head}
 
     def _condition(self, item: Item, key: str) -> str:
         text = self.reader.text(item.data, key, item.pointer)

@@ -57,7 +57,7 @@ class Reader:
 
     def text(self, data: Mapping[str, Any], key: str, pointer: str, default: str = "", *, need: bool = False) -> str:
         value: str = self.take(data, key, pointer, str, default, need=need)
-        if key in data and value == "":
+        if data.get(key) == "":
             self.note("empty", f"{key} is empty", f"{pointer}/{key}", "Write something, or leave it out.")
         return value
 

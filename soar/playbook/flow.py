@@ -13,13 +13,14 @@ from soar.playbook.model import EndStep, Playbook, Step, WhileStep
 
 
 class Flow:
-    """The paths of one playbook. `loops` are steps that lead back to themselves."""
+    """The paths of one playbook. `circle` are steps that lead back to themselves; empty where all is well."""
 
     def __init__(self, playbook: Playbook) -> None:
         self.workflow = playbook.workflow
         slugs = [step.soar.slug for step in playbook.workflow.values() if step.soar and step.soar.slug]
         self._bit = {slug: 1 << index for index, slug in enumerate(slugs)}
-        order, self.loops = _ordered(playbook.workflow)
+        order, rest = _ordered(playbook.workflow)
+        self.circle = _circle(playbook.workflow, rest)
         self._ends = {step.id: _ends(playbook.workflow, step) for step in playbook.workflow.values() if step.heads}
         self._before = self._masks(order, playbook.workflow_exception)
 
@@ -82,6 +83,21 @@ def _ordered(workflow: Mapping[str, Step]) -> tuple[list[str], list[str]]:
     done = set(order)
     rest = [step_id for step_id in workflow if step_id not in done]
     return order + rest, rest
+
+
+def _circle(workflow: Mapping[str, Step], rest: list[str]) -> list[str]:
+    """One circle among steps of which each has another one before it."""
+    if not rest:
+        return []
+    before: dict[str, str] = {}
+    among = set(rest)
+    for step_id in rest:
+        step = workflow[step_id]
+        before.update((after, step_id) for after in (*step.following, *step.heads) if after in among)
+    path = [rest[0]]
+    while path.count(path[-1]) == 1:
+        path.append(before[path[-1]])
+    return path[path.index(path[-1]) + 1 :][::-1]
 
 
 def _ends(workflow: Mapping[str, Step], opener: Step) -> set[str]:

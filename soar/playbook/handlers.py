@@ -21,8 +21,9 @@ def check_handlers(
 ) -> None:
     """Note every problem of the handlers."""
     used = {use.handler for use in uses} | {on_exception}
+    misspelt = any(problem.code == "unknown_handler" for problem in reader.problems)
     for name, handler in handlers.items():
-        if name not in used:
+        if name not in used and not misspelt:
             mend = "Name it in on_failure or on_exception, or remove it."
             reader.note("unused_handler", f"no step names the handler {name}", f"/handlers/{escaped(name)}#key", mend)
         if handler.goes_on:

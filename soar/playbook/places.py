@@ -37,7 +37,7 @@ class Places:
 def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """How to mend a misspelt word: the nearest one that is known, else what may stand there."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.65)
     if close:
         return f"Did you mean {close[0]}?"
     return otherwise or (f"Known are: {', '.join(names)}." if names else "")

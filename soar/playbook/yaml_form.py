@@ -42,7 +42,11 @@ def load(text: str | bytes) -> Playbook:
     outline = Outline(reader, playbook_id(slug))
     playbook = _playbook(reader, outline, data, slug)
     places = Places(document, {item.id: item.pointer for item in outline.items})
-    problems = _once([*reader.problems, *check.problems(playbook, places)])
+    found = check.problems(playbook, places)
+    if reader.problems:
+        # In this form only handlers can make a circle, and that was said in better words.
+        found = [problem for problem in found if problem.code != "step_loop"]
+    problems = _once([*reader.problems, *found])
     if problems:
         raise Invalid(problems=problems)
     return playbook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -28,6 +28,7 @@ from soar.playbook.model import IfStep, Playbook, SwitchStep, WhileStep
 from soar.playbook.yaml_form import load
 
 MOST_EVENTS = 4_000
+SAY = "do: notify, with: {team: on-call, text: Hello}"
 BAD: tuple[Result, ...] = ("partial", "failed")
 APPROVAL = {"any_of": ["responder"], "within": "10m", "on_timeout": "escalate"}
 
@@ -240,3 +241,52 @@ def anything(random: Random) -> Callable[[Perform], StepEnded]:
 
 def flags(random: Random) -> dict[str, Any]:
     return {"alert": {f"flag{number}": random.random() < 0.6 for number in (1, 2, 3)}}
+
+
+class Told:
+    """A run that the test leads by hand."""
+
+    def __init__(self, playbook: Playbook, facts: Mapping[str, Any] | None = None, **inputs: Any) -> None:
+        self.playbook = playbook
+        self.facts = facts or {}
+        self.decision = start(playbook, inputs, self.facts)
+
+    @property
+    def state(self) -> RunState:
+        return self.decision.state
+
+    @property
+    def todo(self) -> list[str]:
+        """What is to be done, in words."""
+        said = []
+        for each in self.decision.todo:
+            match each:
+                case Perform():
+                    said.append(f"{each.kind} {each.occurrence} {each.attempt}")
+                case Arm():
+                    said.append(f"arm {each.kind} {each.occurrence} {each.attempt} in {each.seconds}")
+                case Abandon():
+                    said.append(f"abandon {each.occurrence} {each.attempt}")
+                case Finish():
+                    said.append(f"{each.status}: {each.reason}" if each.reason else each.status)
+        return said
+
+    def ends(
+        self, occurrence: str, result: Any = "ok", *, attempt: int = 1, reason: str = "", **outputs: Any
+    ) -> list[str]:
+        return self.feed(
+            StepEnded(occurrence=occurrence, attempt=attempt, result=result, outputs=outputs, reason=reason)
+        )
+
+    def fires(self, kind: Any, occurrence: str, attempt: int = 1) -> list[str]:
+        return self.feed(TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
+
+    def feed(self, event: Any) -> list[str]:
+        self.decision = feed(self.playbook, self.state, event, self.facts)
+        return self.todo
+
+
+def book(steps: str, more: str = "") -> Playbook:
+    """A playbook with these steps, one a line."""
+    lines = "\n".join(f"  {line}" for line in steps.strip("\n").splitlines())
+    return load(f"id: story\nname: Story\nsteps:\n{lines}\n{more}")
