@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.conftest import ROOT
+
 
 def test_the_demo_meets_all_its_expectations_in_under_ten_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
@@ -24,6 +26,9 @@ def test_the_demo_meets_all_its_expectations_in_under_ten_seconds(tmp_path: Path
     assert int(counted[2]) == 0
     assert seconds < 10
     assert "Traceback" not in done.stderr
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].splitlines()
+    assert len(shown) > 10
+    assert [line for line in shown if line not in done.stdout] == []
 
 
 def test_a_folder_that_is_not_a_demos_is_never_emptied(tmp_path: Path) -> None:
