@@ -264,7 +264,8 @@ _ALL: list[Verb] = [
           outputs={"verdict": Field("str"), "confidence": Field("int")}, react="RA2101"),
     *_one("verify_clean", HOST, "host", Phase.ERADICATION, Risk.READ, expects="clean",
           outputs={"clean": Field("bool"), "found": Field("list")}),
-    *_one("watch", HOST, "host", Phase.RECOVERY, Risk.READ, outputs={"hits": Field("list")}),
+    *_one("watch", HOST, "host", Phase.RECOVERY, Risk.READ,
+          outputs={"hits": Field("list"), "again": Field("list", required=False, doc="hosts that were hit")}),
     # words
     *_one("notify", TEAM, "team", Phase.DETECTION, Risk.LOW, params={"text": Field("str")}, on_doubt="repeat",
           openc2="", react="RA2001"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from soar.engine import outcomes
+from soar.engine.contact import inspect, send
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
-from soar.engine.prepare import begin, call_of, fenced, inspect
+from soar.engine.prepare import begin, fenced
 from soar.engine.protocol import Recovery, State, recover
 from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
 from soar.model import Applied, AppliedStatus, Inspection, Repeat
-from soar.ports import Adapter, Collection
+from soar.ports import Collection
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
@@ -50,12 +51,11 @@ class Calls:
         if action.state is State.READY:
             ready = action
             action = self._write(context, lambda tx: outcomes.intend(tx, ready))
-        adapter = self.parts.adapter(action.adapter)
         collection = self.parts.custodian.collect(
             incident_id=action.incident_id, action_id=action.id, target=str(action.target), actor=action.caller
         )
         try:
-            applied = self._send(adapter, action, collection)
+            applied = send(self.parts, action, collection)
         except NotSent as error:
             return self._not_sent(action, context, tries - 1, f"not sent: {error.message}")
         except Rejected as error:
@@ -64,14 +64,6 @@ class Calls:
         except OutcomeUnknown as error:
             return self._take_up(action, context, tries - 1, error.message)
         return self._answered(action, context, applied, collection)
-
-    def _send(self, adapter: Adapter, action: ActionRow, collection: Collection) -> Applied:
-        call = call_of(action, adapter)
-        if not action.undo_of:
-            return adapter.apply(call, collection)
-        with self.parts.store.read() as conn:
-            original = actions.get(conn, action.undo_of)
-        return adapter.revert(call, original.handle, original.prior)
 
     def _not_sent(self, action: ActionRow, context: Context, tries: int, said: str) -> ActionRow:
         if not tries:

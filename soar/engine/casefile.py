@@ -47,7 +47,7 @@ def gather(
     starter = run.started_by if run and not run.automatic else ""
     in_run, in_hour = actions.count_called(conn, action.verb, run_id=action.run_id, since=actions.hour_before(now))
     counted = 0 if action.called_at else 1
-    collected, box_started = _evidence(conn, action)
+    taken, box_started = _evidence(conn, action)
     victims = {
         text
         for row in scope
@@ -69,7 +69,7 @@ def gather(
         urgency=_urgency(urgency),
         ground=ground,
         counts=Counts(run=in_run + counted, hour=in_hour + counted),
-        collected=collected,
+        collected=taken,
         box_started=min(began) if (began := [at for at in (box_started, waiting_since) if at]) else None,
         approved_skip_evidence=_asked_without_evidence(action),
         victim_addresses=frozenset(victims),
@@ -116,11 +116,6 @@ def observable_of(conn: sa.Connection, action: ActionRow) -> Observable | None:
 
 def _evidence(conn: sa.Connection, action: ActionRow) -> tuple[frozenset[str], datetime | None]:
     """Classes taken from this target in this incident, and when the first collection began."""
-    collected = conn.execute(
-        sa.select(evidence_items.c.evidence_class)
-        .distinct()
-        .where(evidence_items.c.incident_id == action.incident_id, evidence_items.c.source == action.target.id)
-    ).scalars()
     began = [
         row.called_at
         for row in actions.find(
@@ -128,7 +123,17 @@ def _evidence(conn: sa.Connection, action: ActionRow) -> tuple[frozenset[str], d
         )
         if row.called_at
     ]
-    return frozenset(collected), min(began) if began else None
+    return collected(conn, action), min(began) if began else None
+
+
+def collected(conn: sa.Connection, action: ActionRow) -> frozenset[str]:
+    """The classes of evidence that were taken from this action's target in its incident."""
+    taken = conn.execute(
+        sa.select(evidence_items.c.evidence_class)
+        .distinct()
+        .where(evidence_items.c.incident_id == action.incident_id, evidence_items.c.source == action.target.id)
+    )
+    return frozenset(taken.scalars())
 
 
 def _approval(

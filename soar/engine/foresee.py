@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine import approving, casefile, effects, prepare
+from soar.engine import approving, casefile, contact, effects
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned
 from soar.engine.protocol import State
@@ -83,7 +83,7 @@ class Foresight:
         if row.undo_of:
             return None, "known once it was done"
         try:
-            return prepare.inspect(self.parts, row), ""
+            return contact.inspect(self.parts, row), ""
         except (AdapterError, NotFound) as error:
             return None, f"cannot be inspected: {error.message}"
 

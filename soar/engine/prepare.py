@@ -9,32 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from soar.engine import casefile, effects, outcomes, releasing
+from soar.engine.contact import inspect
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.protocol import State
 from soar.errors import AdapterError
 from soar.guards.case import Judgement
 from soar.guards.judge import judge
-from soar.model import Call, Inspection
-from soar.ports import Adapter
+from soar.model import Inspection
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.store.work import check_fence
-
-
-def call_of(action: ActionRow, adapter: Adapter) -> Call:
-    """The action as its adapter sees it."""
-    return Call(
-        key=action.id, verb=action.verb, target=action.target, params=action.params, incident=action.incident_id,
-        caller=action.caller, timeout=adapter.verbs[action.verb].timeout,
-    )  # fmt: skip
-
-
-def inspect(parts: Parts, action: ActionRow) -> Inspection | None:
-    """What is true at the target; None where the verb has nothing to inspect. Raises AdapterError."""
-    adapter = parts.adapter(action.adapter)
-    return adapter.inspect(call_of(action, adapter)) if adapter.verbs[action.verb].inspects else None
 
 
 def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:

@@ -12,25 +12,28 @@ from typing import Any
 
 import structlog
 
-from soar.engine import conductor
+from soar.engine import casefile, conductor
 from soar.engine.parts import Parts
-from soar.engine.protocol import UNSENT, State
+from soar.engine.protocol import STANDING, UNSENT, State
 from soar.engine.run_state import RunState
 from soar.engine.signals import Abandon, Arm, CancelRequested, Decision, Finish, Perform, StepEnded, TimerFired
 from soar.engine.steps import Ended, Job, Parked, Steps, parked
-from soar.errors import Conflict, StaleFence
+from soar.errors import Conflict, StaleFence, Unavailable
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor, IncidentStatus
-from soar.playbook.model import Playbook
-from soar.store import actions, incidents, runs, work
+from soar.playbook.model import Playbook, Soar, one_step
+from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
 from soar.store.tables import runs as run_table
+from soar.verbs import VERBS
 
 log = structlog.get_logger("soar.runner")
 PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
 """Work priority by the incident's OCSF severity id."""
+BREAKS = 3
+"""How often a step may break inside us before it counts as failed."""
 
 
 def start_run(
@@ -102,7 +105,22 @@ class Runner:
             self._do(row)
         except StaleFence as error:
             log.warning("work_taken_over", work=row.id, reason=error.message)
+        except Unavailable:
+            raise
+        except Exception as error:  # the worker's last handler: a step that breaks must not take the worker along
+            log.exception("step_broke", work=row.id, occurrence=row.occurrence)
+            self._broke(row, type(error).__name__)
         return True
+
+    def _broke(self, row: WorkRow, what: str) -> None:
+        """A step broke inside us. It is tried again from its rows; after a few times it has failed."""
+        times = int(row.notes.get("broke", 0)) + 1
+        if times >= BREAKS:
+            ended = Ended("failed", reason=f"broke {times} times inside ({what}); the log has the trace")
+            self.parts.store.write(lambda tx: self._ended(tx, row, ended))
+            return
+        again = Parked(f"broke: {what}", seconds=float(times), notes={"broke": times})
+        self.parts.store.write(lambda tx: parked(tx, row, again))
 
     def _do(self, row: WorkRow) -> None:
         with self.parts.store.read() as conn:
@@ -111,7 +129,7 @@ class Runner:
         job = Job(work=row, run=run, playbook=playbook, state=RunState.from_plain(run.state))
         done = self.steps.perform(job)
         if isinstance(done, Parked):
-            self.parts.store.write(lambda tx: parked(tx, job, done))
+            self.parts.store.write(lambda tx: parked(tx, row, done))
             return
         self.parts.store.write(lambda tx: self._ended(tx, row, done))
 
@@ -134,11 +152,19 @@ class Runner:
             reason=done.reason,
         )  # fmt: skip
         _apply(
-            tx,
-            run,
-            playbook,
+            tx, run, playbook,
             conductor.feed(playbook, RunState.from_plain(run.state), event, _facts(tx, run.incident_id)),
-        )
+        )  # fmt: skip
+        if soar is not None and soar.verb == "watch":
+            for host in done.outputs.get("again", ()):
+                _contain_again(tx, run, str(host))
+
+
+def _contain_again(tx: Tx, run: Any, host: str) -> None:
+    """A watched host was hit again: cut it off at once, under the same guards as ever."""
+    step = Soar(slug="contain-again", verb="isolate_host", with_={"host": host}, review=24 * 3600)
+    book = one_step("contain-again", f"Contain {host} again", step, urgency="immediate")
+    start_run(tx, run.incident_id, book, {}, by=ENGINE, why=f"{host} was hit again while watched", automatic=True)
 
 
 def _facts(tx: Tx, incident_id: str) -> dict[str, Any]:
@@ -183,3 +209,10 @@ def _finish(tx: Tx, run: Any, todo: Finish) -> None:
         tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
         values={"reason": todo.reason},
     )  # fmt: skip
+    for action in actions.find(tx.conn, run_id=run.id, states=STANDING):
+        owed = VERBS[action.verb].destroys - casefile.collected(tx.conn, action)
+        if owed and not action.undo_of:
+            text = f"{action.verb} on {action.target_name} came first; nobody has collected {', '.join(sorted(owed))}"
+            tasks.open_task(
+                tx, run.incident_id, kind="evidence_owed", text=text, asks={"why": "str"}, action_id=action.id
+            )

@@ -234,7 +234,7 @@ class Steps:
     # --- watching ----------------------------------------------------------------------------
 
     def _watch(self, job: Job) -> Ended | Parked:
-        """Look again and again for as long as the step says; a hit ends it as failed."""
+        """Look again and again for as long as the step says; a hit ends it, and contains the host again."""
         total = float(bind(job.soar.for_, variables_at(job.playbook, job.state, job.work.occurrence)))
         looks = max(1, min(WATCH_LOOKS, int(total)))
         look = int(job.work.notes.get("look", 0)) + 1
@@ -243,19 +243,21 @@ class Steps:
         rows = self._carry_out(job, looked, None)
         hits = [hit for row in rows for hit in row.outputs.get("hits", [])]
         if hits:
-            return Ended("failed", outputs={"hits": hits}, reason=f"seen again: {', '.join(map(str, hits))}")
+            again = [row.target.id for row in rows if row.outputs.get("hits")]
+            said = f"seen again: {', '.join(map(str, hits))}"
+            return Ended("failed", outputs={"hits": hits, "again": again}, reason=said)
         if look > looks:
             return _ended(rows, {})
         return Parked(f"watching, look {look}", seconds=total / looks, notes={"look": look})
 
 
-def parked(tx: Tx, job: Job, how: Parked) -> None:
+def parked(tx: Tx, row: WorkRow, how: Parked) -> None:
     """Write down that a step waits, and what will wake it."""
-    work.park(tx, job.work, how.notes)
+    work.park(tx, row, how.notes)
     if how.within_tx is not None:
         how.within_tx(tx)
     if how.seconds is not None:
-        work.arm(tx, tx.now + timedelta(seconds=how.seconds), "wake", job.work.id)
+        work.arm(tx, tx.now + timedelta(seconds=how.seconds), "wake", row.id)
 
 
 def _call_off(tx: Tx, rows: Sequence[ActionRow]) -> None:

@@ -287,7 +287,7 @@ def made_id(kind: str, playbook: str, path: str) -> str:
     return f"{kind}--{uuid.uuid5(uuid.UUID(playbook.partition('--')[2]), path)}"
 
 
-def one_step(slug: str, name: str, soar: Soar) -> Playbook:
+def one_step(slug: str, name: str, soar: Soar, *, urgency: str = "") -> Playbook:
     """A playbook of a single action: what a person asks for outside of any playbook."""
     own = playbook_id(slug)
     path = soar.path or soar.slug or "step"
@@ -299,7 +299,8 @@ def one_step(slug: str, name: str, soar: Soar) -> Playbook:
         soar=replace(soar, path=path),
     )  # fmt: skip
     return Playbook(
-        id=own, name=name, slug=slug, created_by=AUTHOR, created=EPOCH, modified=EPOCH, workflow_start=start,
+        id=own, name=name, slug=slug, urgency=urgency, created_by=AUTHOR, created=EPOCH, modified=EPOCH,
+        workflow_start=start,
         workflow={start: StartStep(id=start, on_completion=step), step: action, end: EndStep(id=end)},
         agent_definitions={agent: {"type": "security-category", "name": "orchestrator", "category": ["orchestrator"]}},
         extension_definitions={EXTENSION: EXTENSION_DEFINITION},
