@@ -12,9 +12,9 @@ from api.routes import paging, told
 from api.views.actions import Action, ActionLine, Dispose, Effect, Hold, Release, Resolve, Started
 from api.views.base import After, Ident, Limit, OfIncident, Page, mapping, pick
 from soar.engine import asking, closing, direct, effects, releasing
-from soar.engine.protocol import STANDING, State
 from soar.errors import Conflict, Refused
 from soar.model import Actor
+from soar.protocol import STANDING, State
 from soar.store import actions, incidents
 from soar.store.rows import ActionRow
 from soar.store.session import Tx

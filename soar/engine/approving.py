@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from soar.engine import casefile
 from soar.engine.casefile import Asked
 from soar.engine.planning import Planned
-from soar.engine.protocol import State
 from soar.errors import Conflict, NotFound, Refused
 from soar.events import Kind
 from soar.guards.approval import VoteCount, count_votes, group_digest
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Approval
+from soar.protocol import State
 from soar.store import actions, incidents, people, work
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from soar.engine import outcomes
 from soar.engine.outcomes import Context
-from soar.engine.protocol import State
 from soar.errors import Conflict, Invalid, Problem
 from soar.model import Actor
+from soar.protocol import State
 from soar.store import actions, tasks, work
 from soar.store.session import Tx
 from soar.store.tables import work as work_table

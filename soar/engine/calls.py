@@ -13,10 +13,10 @@ from soar.engine.contact import inspect, send
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.prepare import begin, fenced
-from soar.engine.protocol import Recovery, State, recover
 from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
 from soar.model import Applied, AppliedStatus, Inspection, Repeat
 from soar.ports import Collection
+from soar.protocol import Recovery, State, recover
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx

@@ -15,11 +15,11 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
-from soar.engine.protocol import State
 from soar.errors import NotFound
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
+from soar.protocol import State
 from soar.release import Disposition
 from soar.store import actions, streams, work
 from soar.store.rows import ActionRow

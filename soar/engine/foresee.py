@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from soar.engine import approving, casefile, contact, effects
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned
-from soar.engine.protocol import State
 from soar.errors import AdapterError, NotFound
 from soar.guards.case import Judgement
 from soar.guards.judge import judge
 from soar.ids import new_id
 from soar.model import Inspection
 from soar.playbook.model import Approval, Playbook
+from soar.protocol import State
 from soar.store.rows import ActionRow
 from soar.verbs import VERBS, OnExpiry
 

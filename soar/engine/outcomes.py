@@ -12,8 +12,8 @@ from typing import Any
 
 from soar.engine import effects, releasing
 from soar.engine.casefile import Asked
-from soar.engine.protocol import State
 from soar.model import Inspection, ScopeStatus, Verdict
+from soar.protocol import State
 from soar.store import actions, incidents, tasks
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx

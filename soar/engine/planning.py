@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from soar.engine import casefile
 from soar.engine.binding import bind, turns
 from soar.engine.parts import Parts
-from soar.engine.protocol import STANDING
 from soar.errors import Invalid, NotFound
 from soar.model import EntityKind, Observable, Target, Verdict
 from soar.playbook.model import Soar
+from soar.protocol import STANDING
 from soar.store import actions, incidents
 from soar.store.rows import ActionRow
 from soar.store.session import Tx

@@ -12,11 +12,11 @@ from soar.engine import casefile, effects, outcomes, releasing
 from soar.engine.contact import inspect
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
-from soar.engine.protocol import State
 from soar.errors import AdapterError
 from soar.guards.case import Judgement
 from soar.guards.judge import judge
 from soar.model import Inspection
+from soar.protocol import State
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx

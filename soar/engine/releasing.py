@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from soar.engine import effects
 from soar.engine.casefile import observable_of
-from soar.engine.protocol import STANDING, State
 from soar.events import Kind
 from soar.model import ENGINE, Actor, Verdict
+from soar.protocol import STANDING, State
 from soar.release import GateVerdict, Reason, Release, ReleaseFacts, gate
 from soar.store import actions, incidents
 from soar.store.rows import ActionRow

@@ -14,7 +14,6 @@ import structlog
 
 from soar.engine import casefile, conductor
 from soar.engine.parts import Parts
-from soar.engine.protocol import STANDING, UNSENT, State
 from soar.engine.run_state import RunState
 from soar.engine.signals import Abandon, Arm, CancelRequested, Decision, Finish, Perform, StepEnded, TimerFired
 from soar.engine.steps import Ended, Job, Parked, Steps, parked
@@ -23,6 +22,7 @@ from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor, IncidentStatus
 from soar.playbook.model import Playbook, Soar, one_step
+from soar.protocol import STANDING, UNSENT, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx

@@ -18,13 +18,13 @@ from soar.engine.calls import Calls
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.prepare import prepare
-from soar.engine.protocol import GOOD, UNSENT, State
 from soar.engine.run_state import RunState
 from soar.engine.signals import Result
 from soar.errors import Invalid, NotFound
 from soar.events import moment, stamp
 from soar.model import ENGINE
 from soar.playbook.model import Approval, Playbook, Soar
+from soar.protocol import GOOD, UNSENT, State
 from soar.store import actions, tasks, work
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx

@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine.protocol import MOVES, State, check_move
 from soar.errors import Conflict, NotFound
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
+from soar.protocol import MOVES, State, check_move
 from soar.store import streams
 from soar.store.rows import ActionRow
 from soar.store.session import Tx

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-from soar.engine.protocol import State
 from soar.model import JsonObject, Target
+from soar.protocol import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

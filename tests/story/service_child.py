@@ -12,7 +12,7 @@ from pathlib import Path
 from api.wiring import build
 from soar.config import Settings
 from soar.engine import calls
-from soar.engine.protocol import Recovery
+from soar.protocol import Recovery
 
 
 def main(settings: Path, *, blind: bool) -> None:

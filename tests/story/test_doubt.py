@@ -8,10 +8,10 @@ import pytest
 
 from api.wiring import House
 from soar.engine import asking, runner
-from soar.engine.protocol import State
 from soar.model import Entity, EntityKind, ScopeStatus
 from soar.playbook import yaml_form
 from soar.playbook.model import Soar
+from soar.protocol import State
 from soar.store import incidents, runs, tasks
 from tests.stage import Cast, Estate, rows, until
 from tests.story.test_holds import do, incident, isolate, state

@@ -9,10 +9,10 @@ import pytest
 
 from api.wiring import House
 from soar.engine import approving, direct, effects, runner
-from soar.engine.protocol import State
 from soar.errors import Refused
 from soar.model import Actor, Entity, EntityKind, Observable, ScopeStatus, Severity, Verdict
 from soar.playbook.model import Soar, one_step
+from soar.protocol import State
 from soar.store import incidents, tasks
 from soar.store.session import Tx
 from soar.store.tables import approvals, switches

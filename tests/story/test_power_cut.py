@@ -12,9 +12,9 @@ import pytest
 from api.wiring import build
 from soar.config import Settings
 from soar.engine import runner
-from soar.engine.protocol import State
 from soar.model import ENGINE, Entity, EntityKind, ScopeStatus, Severity
 from soar.playbook.model import Soar, one_step
+from soar.protocol import State
 from soar.store import actions, incidents
 from tests.stage import Estate, until
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from api.wiring import House
-from soar.engine.protocol import State
 from soar.model import Entity, EntityKind, ScopeStatus, Severity
 from soar.playbook.model import Soar
+from soar.protocol import State
 from soar.store import incidents, runs, tasks
 from soar.store.tables import runs as run_table
 from tests.stage import Cast, Estate, rows, until

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soar.engine.protocol import GOOD, MOVES, ON_REGISTER, STANDING, UNSENT, Recovery, State, check_move, recover
 from soar.errors import Conflict
 from soar.model import Inspection, Repeat
+from soar.protocol import GOOD, MOVES, ON_REGISTER, STANDING, UNSENT, Recovery, State, check_move, recover
 
 FINAL = {state for state, after in MOVES.items() if not after}
 
