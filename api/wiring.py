@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ import integrations
 import integrations.sources
 from api.migrate import migrate
 from evidence.collection import VaultCustodian
+from evidence.export import give_up
 from evidence.sealer import Sealer
 from evidence.signer import Ed25519Signer
 from evidence.vault import FolderVault
@@ -64,13 +66,18 @@ class House:
         """Start the workers, the poller and the sealer."""
         boot = boot_id()
         bells = Bells()
+        self.store.write(work.reclaim)  # this process owns the data folder: every claim is a dead one's
         self.store.doorbell = bells
-        for number in range(self.settings.workers):
-            runner = Runner(self.parts, f"worker-{number}", boot)
-            self._thread(f"worker-{number}", lambda runner=runner: work_forever(runner, bells, self.stop))
-        self._thread("poller", lambda: poll(self.parts, self.stop, bells.timers))
+        runners = [Runner(self.parts, f"worker-{number}", boot) for number in range(self.settings.workers)]
+        for runner in runners:
+            self._thread(runner.name, lambda runner=runner: work_forever(runner, bells, self.stop))
+        held = partial(_held, runners)
+        self._thread("poller", lambda: poll(self.parts, self.stop, bells.timers, held))
         self._thread("sealer", lambda: self.sealer.run(self.stop))
-        self.store.write(work.reclaim)
+
+    def silent(self) -> list[str]:
+        """Threads that should run and do not."""
+        return [thread.name for thread in self.threads if not thread.is_alive()]
 
     def close(self) -> None:
         """Stop taking new work, let what runs end, and let go of the data folder."""
@@ -108,6 +115,11 @@ class Bells:
         """Wake everybody, so that they see that it is time to stop."""
         self.ring("everybody")
         self.ring()
+
+
+def _held(runners: Iterable[Runner]) -> list[str]:
+    """The work rows that living workers hold now."""
+    return [runner.holding for runner in runners]
 
 
 def work_forever(runner: Runner, bells: Bells, stop: threading.Event) -> None:
@@ -150,6 +162,8 @@ def build(settings: Settings) -> House:
             dedupe=timedelta(hours=settings.dedupe_hours), correlate=timedelta(hours=settings.correlation_hours),
         ),
     )  # fmt: skip
+    vault.sweep()
+    give_up(store, settings.data / "packages")
     house.first_key = store.write(lambda tx: _first_start(tx, settings, adapters))
     return house
 
@@ -236,6 +250,7 @@ def _first_start(tx: Tx, settings: Settings, adapters: Iterable[str]) -> str | N
     """Note the start, take in the playbooks, and on the very first one make an administrator."""
     data = {"start": new_id(), "adapters": sorted(adapters)}
     streams.append(tx, streams.SYSTEM, Kind.SYSTEM_STARTED, data=data)
+    people.keep_same_day_rule(tx, settings.guards.same_day_issuer)
     for path in [*shipped(), *settings.playbooks]:
         playbook = yaml_form.load(path.read_bytes())
         if runs.save_playbook(tx, playbook):

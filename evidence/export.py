@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,15 @@ from evidence.collection import custody_of, from_row, handle
 from evidence.package import PackageContents, PackedItem
 from evidence.sealer import Sealer, proofs
 from soar import timeline
-from soar.errors import NotFound, SoarError, Unavailable
-from soar.events import Kind, stamp
+from soar.errors import Conflict, NotFound, SoarError, Unavailable
+from soar.events import Kind, stamp, verify_stream
 from soar.ids import new_id
 from soar.model import Actor, JsonObject
 from soar.ports import Signer, Vault
 from soar.store import actions, incidents, streams
 from soar.store.session import Store, Tx
 from soar.store.streams import Body
-from soar.store.tables import approvals, checkpoints, evidence_items, packages, playbooks, runs, votes
+from soar.store.tables import approvals, checkpoints, evidence_items, leaves, packages, playbooks, runs, unsealed, votes
 
 LATE = timeline.LATE
 CHUNK = 1024 * 1024
@@ -41,8 +42,9 @@ def export(
 ) -> str:  # fmt: skip
     """Build a package of an incident for somebody into `folder`; returns its id, `<id>.zip` is its name.
 
-    Raises NotFound for the incident, and what `evidence.package.build` raises; a package that could
-    not be built stays in the table with its problem.
+    Raises NotFound for the incident, Conflict where its record has a gap, Unavailable where the disk
+    fails, and what `evidence.package.build` raises; a package that could not be built stays in the
+    table with its problem.
     """
     export_id = new_id()
     record = {
@@ -57,13 +59,28 @@ def export(
         with store.read() as conn:
             packed = contents(conn, incident, record, sealer.signer, store.clock.now())
         package.build(packed, vault, path, sealer.signer)
-    except SoarError as error:
-        said = error.message
+        digest, size = _digest(path)
+    except BaseException as error:  # whatever ended it, the row must not say for ever that it is being built
+        said = _why(error)
         store.write(lambda tx: _note(tx, export_id, status="failed", problem=said))
+        if isinstance(error, OSError):
+            raise Unavailable(said) from error
         raise
-    digest, size = _digest(path)
     store.write(lambda tx: _note(tx, export_id, status="ready", sha256=digest, record={**record, "size": size}))
     return export_id
+
+
+def give_up(store: Store, folder: Path) -> int:
+    """Mark what an earlier process was building as failed, and remove its half-built files; how many rows.
+
+    Only for the process that owns the data folder, before it builds any package itself.
+    """
+    said = "the service ended while this was being built; build another"
+    lost = packages.update().where(packages.c.status == "building").values(status="failed", problem=said)
+    count = store.write(lambda tx: tx.conn.execute(lost).rowcount)
+    for half in folder.glob(".*.part"):
+        shutil.rmtree(half, ignore_errors=True)
+    return int(count)
 
 
 def find(conn: sa.Connection, package_id: str) -> Any:
@@ -79,15 +96,18 @@ def contents(
 ) -> PackageContents:
     """Everything of an incident, as far as the newest checkpoint covers it.
 
-    `export` has id, recipient, purpose, requested_by and at. Raises NotFound without a checkpoint.
+    `export` has id, recipient, purpose, requested_by and at. Raises NotFound without a checkpoint,
+    Conflict where an event or its leaf is gone or was changed: such a record is never cut short.
     """
     incident = incidents.get(conn, incident_id)
     head = conn.execute(sa.select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
     if head is None:
         raise NotFound("nothing has been sealed yet")
     stream = streams.incident_stream(incident.id)
+    stored = streams.bodies(conn, stream)
+    _whole(conn, stream, stored, head.size)
     proven = proofs(conn, stream, head.size)
-    bodies = list(_sealed(streams.bodies(conn, stream), proven))
+    bodies = _sealed(conn, stored, proven, head.size)
     events = streams.read(conn, stream)
     found = timeline.timeline(events, now)
     own_runs = _plain(conn, sa.select(runs).where(runs.c.incident_id == incident.id).order_by(runs.c.id))
@@ -145,12 +165,36 @@ def _note(tx: Tx, package_id: str, **columns: Any) -> None:
     tx.conn.execute(packages.update().where(packages.c.id == package_id).values(**columns))
 
 
-def _sealed(bodies: Sequence[Body], proven: Mapping[str, Any]) -> Iterable[Body]:
-    """The events from the first on, up to one that was written after the checkpoint."""
-    for body in bodies:
-        if _id(body) not in proven:
-            return
-        yield body
+def _why(error: BaseException) -> str:
+    if isinstance(error, SoarError):
+        return error.message
+    if isinstance(error, OSError):
+        return f"the package cannot be written: {error.strerror}"
+    return f"building it broke off: {type(error).__name__}"
+
+
+def _whole(conn: sa.Connection, stream: str, stored: Sequence[Body], size: int) -> None:
+    """Raises Conflict unless the stream and the log up to the checkpoint are whole."""
+    if problems := verify_stream(stream, stored):
+        raise Conflict(f"the record of this incident is damaged: {problems[0]}; verify the log")
+    counted = conn.execute(sa.select(sa.func.count()).where(leaves.c.leaf_index < size)).scalar_one()
+    if counted != size:
+        raise Conflict(f"the log has lost {size - counted} of the {size} leaves that were signed; verify the log")
+
+
+def _sealed(conn: sa.Connection, stored: Sequence[Body], proven: Mapping[str, Any], size: int) -> list[Body]:
+    """The events from the first on, up to those written after the checkpoint; raises Conflict at a gap."""
+    cut = next((at for at, body in enumerate(stored) if _id(body) not in proven), len(stored))
+    for position, body in enumerate(stored[cut:], cut):
+        later = sa.union_all(
+            sa.select(unsealed.c.event_id).where(unsealed.c.event_id == _id(body)),
+            sa.select(leaves.c.event_id).where(leaves.c.event_id == _id(body), leaves.c.leaf_index >= size),
+        )
+        if not conn.execute(later).first():
+            raise Conflict(f"event {position} of this incident is in no log and waits for none; verify the log")
+    if any(_id(body) in proven for body in stored[cut:]):
+        raise Conflict(f"event {cut} of this incident was sealed after one that follows it; verify the log")
+    return list(stored[:cut])
 
 
 def _id(body: Body) -> str:

@@ -20,12 +20,15 @@ ROLES: dict[str, frozenset[str]] = {
     "responder": _RESPONDER,
     "approver": READ | {"approval.vote"},
     "forensic": READ | {"evidence.list", "evidence.read", "package.create", "package.read"},
-    "auditor": READ | {"evidence.list", "package.read", "audit.read", "person.read"},
+    "auditor": READ | {"evidence.list", "audit.read", "person.read"},
     "admin": READ
     | {"person.read", "person.edit", "key.issue", "switch.set", "playbook.edit", "audit.read", "adapter.read"},
     "source": frozenset({"alert.post"}),
 }
-"""Role -> permissions. `asset_owner` and other names may be granted too: they matter to approvals only."""
+"""Role -> permissions. `asset_owner` and other names may be granted too: they matter to approvals only.
+
+A package holds raw evidence, so `package.read` stands only beside `evidence.read`.
+"""
 
 APPROVAL_ROLES = frozenset({"asset_owner", "commander", "counsel"})
 """Roles without permissions of their own beyond voting, asked for by name in approvals."""

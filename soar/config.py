@@ -81,6 +81,7 @@ class GuardSettings(Part):
     freezes: tuple[FreezeSettings, ...] = ()
     block_confidence: int = Field(default=80, ge=0, le=100)
     evidence_box: float = Field(default=60.0, ge=0)
+    same_day_issuer: Literal["strict", "bootstrap"] = "strict"
 
 
 class Settings(BaseSettings):

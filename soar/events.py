@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -165,15 +165,22 @@ def seal(
     )
 
 
-def verify_stream(stream: str, rows: Iterable[tuple[bytes, Mapping[str, tuple[str, Any]]]]) -> list[Problem]:
+def verify_stream(
+    stream: str,
+    rows: Iterable[tuple[bytes, Mapping[str, tuple[str, Any]]]],
+    beside: Sequence[Mapping[str, Any]] = (),
+) -> list[Problem]:
     """Check one stream from its first event: order, links, hashes of the stored bytes, commitments.
 
     A row is the stored body and the values that still stand beside it; a value that was redacted
-    is simply absent. Every problem is listed; `pointer` is `stream#position`, counted from 0.
+    is simply absent. `beside` are, for each row, the columns that repeat what the bytes say (times
+    as stamped text, `hash` the SHA-256 of the body); a package has none. Every problem is listed;
+    `pointer` is `stream#position`, counted from 0.
     """
     problems: list[Problem] = []
     prev = GENESIS
     for position, (body, values) in enumerate(rows):
+        hashed = hashlib.sha256(body).hexdigest()
         where = f"{stream}#{position}"
 
         def found(code: str, message: str, where: str = where) -> None:
@@ -194,5 +201,8 @@ def verify_stream(stream: str, rows: Iterable[tuple[bytes, Mapping[str, tuple[st
             for name, (salt, value) in values.items():
                 if not _committed(links[3].get(name), salt, value):
                     found("event_value_changed", f"the value {name!r} is not the one that was committed")
-        prev = hashlib.sha256(body).hexdigest()
+            for name, told in beside[position].items() if position < len(beside) else ():
+                if told != (hashed if name == "hash" else said.get(name)):
+                    found("event_column_changed", f"the column {name!r} is not what the stored bytes say")
+        prev = hashed
     return problems

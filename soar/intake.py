@@ -2,46 +2,32 @@
 
 A delivery that was seen gets the same answer and changes nothing. The source's own id updates the
 alert it names; the same rule on the same entities within the window counts one more; a shared host,
-account or address joins the open incident. All of it is one commit, and only then is anybody rung.
+account or address joins the open incident. What comes again after its incident was closed opens a
+new one. All of it is one commit, and only then is anybody rung.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 
-from soar.engine import binding, runner
-from soar.errors import AdapterError, Conflict, Invalid
+from soar import choosing, resolution
+from soar.errors import Conflict, SoarError
 from soar.events import Kind
-from soar.model import Actor, Alert, Entity, EntityKind, Mention, ScopeStatus
-from soar.playbook.model import Playbook
+from soar.model import ENGINE, Actor, Alert, IncidentStatus
 from soar.ports import Directory, Vault
-from soar.store import alerts, incidents, runs, tasks
-from soar.store.incidents import Link
+from soar.resolution import Resolved
+from soar.store import alerts, incidents
 from soar.store.session import Store, Tx
-from soar.store.tables import runs as run_table
-from soar.triggers import Match, Trigger, matches
 
 log = structlog.get_logger("soar.intake")
-
-
-_HIT = frozenset({"affected", "src"})
-"""Roles of a mention that make it affected; a related thing or a destination is only suspected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A mention and what the inventories say it was at the alert's time."""
-
-    mention: Mention
-    entities: tuple[Entity, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +54,10 @@ class Intake:
         if before is not None:
             return _replayed(before, digest)
         self.vault.put(io.BytesIO(raw))
-        resolved = [(replace(alert, source=source), self._resolve(alert)) for alert in found]
+        resolved = [
+            (replace(alert, source=source), resolution.resolve(self.directories, alert.mentions, alert.occurred_at))
+            for alert in found
+        ]
 
         def keep(tx: Tx) -> dict[str, Any]:
             again = alerts.delivery(tx.conn, source, delivery_id)
@@ -81,24 +70,74 @@ class Intake:
 
         return self.store.write(keep)
 
-    def _resolve(self, alert: Alert) -> list[Resolved]:
-        """Ask every inventory what each mention was when the alert's cause happened."""
-        resolved = []
-        for mention in alert.mentions:
-            entities = [entity for each in self.directories for entity in _ask(each, mention, alert.occurred_at)]
-            unique = {(entity.kind, entity.id): entity for entity in entities}
-            resolved.append(Resolved(mention, tuple(unique.values())))
-        return resolved
+    def resolve_forever(self, stop: threading.Event) -> None:
+        """Ask silent inventories again until told to stop. A thread of its own: a slow answer delays no timer."""
+        while not stop.wait(1.0):
+            try:
+                self.resolve_due()
+            except SoarError as error:
+                log.warning("mentions_wait", reason=error.message)
+
+    def resolve_due(self) -> int:
+        """Ask again for all mentions whose time has come; returns how many timers were served."""
+        with self.store.read() as conn:
+            timers = resolution.waiting(conn, self.store.clock.now())
+        return sum(self.resolve_again(timer) for timer in timers)
+
+    def resolve_again(self, timer: Any) -> bool:
+        """Ask again for the mentions of one timer (a row of `due`), as of the alert's time, then go on as intake does.
+
+        Calls the inventories: never inside a write. False when another process was faster. A closed
+        incident gets no scope and no run any more, only a note of what was never resolved.
+        """
+        incident_id, data = timer.ref, timer.data
+        occurred_at = datetime.fromisoformat(data["occurred_at"])
+        resolved = resolution.resolve(self.directories, resolution.mentions_in(data), occurred_at)
+
+        def settle(tx: Tx) -> bool:
+            if not resolution.finish(tx, timer.id):
+                return False
+            if _closed(tx, incident_id):
+                names = ", ".join(f"{each.mention.kind} {each.mention.value}" for each in resolved)
+                text = f"closed before an inventory told what these are: {names}"
+                incidents.event(tx, incident_id, Kind.INCIDENT_NOTED, values={"text": text})
+                return True
+            alert = alerts.get(tx.conn, data["alert"])
+            incidents.add_links(tx, incident_id, resolution.links_of((), resolved))
+            if resolution.settle(tx, alert, incident_id, resolved, ENGINE, data["tries"]):
+                self._choose(tx, incident_id, alert.facts, True, ENGINE)
+            return True
+
+        return self.store.write(settle)
+
+    def answer_ambiguous(self, tx: Tx, task: Any, answer: Mapping[str, Any], actor: Actor) -> None:
+        """A person said which thing was meant: it is in scope now, and playbooks are chosen again.
+
+        `task` is the row as it stood before it was answered. Raises Invalid for what was no candidate.
+        """
+        alert = alerts.get(tx.conn, resolution.choose(tx, task, answer, actor))
+        self._choose(tx, task.incident_id, alert.facts, True, actor)
 
     def _take(self, tx: Tx, alert: Alert, resolved: list[Resolved], digest: str, actor: Actor) -> dict[str, Any]:
-        known = alerts.same_finding(tx.conn, alert) or alerts.duplicate(tx.conn, alert, tx.now - self.dedupe)
-        if known is not None:
-            return _repeat(tx, known, actor)
-        wanted = _links(alert, resolved)
+        same = alerts.same_finding(tx.conn, alert)
+        seen = [each for each in (same, alerts.duplicate(tx.conn, alert, tx.now - self.dedupe)) if each is not None]
+        for known in seen:
+            if not _closed(tx, known.incident_id):
+                return self._repeat(tx, known, known is same, alert, resolved, digest, actor)
+        return self._open(tx, seen[0] if seen else None, alert, resolved, digest, actor)
+
+    def _open(
+        self, tx: Tx, old: Any | None, alert: Alert, resolved: list[Resolved], digest: str, actor: Actor
+    ) -> dict[str, Any]:
+        """Into the open incident that shares something, else into a new one. `old`: its like in a closed incident."""
+        wanted = resolution.links_of(alert.observables, resolved)
         joined = incidents.find_linked(tx.conn, wanted, tx.now - self.correlate)
-        why = "shares " + ", ".join(f"{kind} {value}" for kind, value in joined[1]) if joined else ""
+        reasons = [_after(tx, old.incident_id)] if old else []
+        if joined:
+            reasons.append("shares " + ", ".join(f"{kind} {value}" for kind, value in joined[1]))
+        why = "; ".join(reasons)
         incident_id = (
-            joined[0] if joined else incidents.open_new(tx, alert.title, alert.severity, actor, alert.rule_name)
+            joined[0] if joined else incidents.open_new(tx, alert.title, alert.severity, actor, why or alert.rule_name)
         )
         alert_id = alerts.insert(tx, alert, incident_id, digest, why)
         incidents.event(
@@ -106,85 +145,42 @@ class Intake:
             data={"alert": alert_id, "source": alert.source, "rule": alert.rule_id, "severity_id": alert.severity.id},
             values={"title": alert.title, "why": why, "raw_sha256": digest},
         )  # fmt: skip
-        incidents.add_links(tx, incident_id, wanted)
-        new_scope = self._scope(tx, incident_id, alert, resolved, actor)
-        for observable in alert.observables:
-            incidents.add_observable(tx, incident_id, observable, actor)
-        chosen = self._choose(tx, incident_id, alert, new_scope, actor)
-        return {
-            "alert": alert_id, "incident": incident_id, "outcome": "joined" if joined else "opened", "why": why,
-            "count": 1, "playbooks": chosen,
-        }  # fmt: skip
+        if old:
+            again = {"alert": old.id, "count": alerts.count_again(tx, old.id), "incident": incident_id}
+            incidents.event(tx, old.incident_id, Kind.ALERT_REPEATED, actor=actor, data=again)
+        grew = _enter(tx, alerts.get(tx.conn, alert_id), alert, resolved, actor)
+        playbooks = self._choose(tx, incident_id, alert.facts, grew, actor)
+        return _taken(alert_id, incident_id, "joined" if joined else "opened", why, 1, playbooks)
 
-    def _scope(self, tx: Tx, incident_id: str, alert: Alert, resolved: Iterable[Resolved], actor: Actor) -> bool:
-        """Put what was resolved into scope: affected where the alert says so, else only suspected.
+    def _update(self, tx: Tx, known: Any, alert: Alert, resolved: list[Resolved], actor: Actor) -> list[dict[str, Any]]:
+        """The source says more of a finding that it told us of before; severity is only ever raised."""
+        alerts.update(tx, known, alert)
+        incident = incidents.get(tx.conn, known.incident_id)
+        if alert.severity.id > incident.severity_id:
+            incidents.update(tx, incident.id, severity_id=alert.severity.id)
+        grew = _enter(tx, alerts.get(tx.conn, known.id), alert, resolved, actor)
+        return self._choose(tx, incident.id, alert.facts, grew, actor)
 
-        What is ambiguous becomes a question to a person.
-        """
-        grew = False
-        for each in resolved:
-            if len(each.entities) == 1:
-                status = ScopeStatus.AFFECTED if each.mention.role in _HIT else ScopeStatus.SUSPECTED
-                grew |= incidents.add_scope(tx, incident_id, each.entities[0], status, alert.occurred_at, actor)
-            elif len(each.entities) > 1 and each.mention.role != "id":
-                _ask_which(tx, incident_id, each)
-        return grew
-
-    def _choose(self, tx: Tx, incident_id: str, alert: Alert, grew: bool, actor: Actor) -> list[dict[str, Any]]:
-        """Playbooks whose trigger fits: begun by themselves, or proposed to an analyst."""
-        facts = {**incidents.facts(tx.conn, incident_id), "alert": dict(alert.facts), "variables": {}}
-        books = {book.slug: book for book in runs.current_playbooks(tx.conn)}
-        chosen = []
-        for match in matches(_triggers(books.values()), facts):
-            book = books[match.playbook_id]
-            earlier = tx.conn.execute(
-                sa.select(run_table.c.id).where(
-                    run_table.c.incident_id == incident_id, run_table.c.playbook_slug == book.slug
-                )
-            ).first()
-            if earlier and not (grew and match.trigger.rerun == "on_new_entity"):
-                continue
-            chosen.append(self._begin(tx, incident_id, book, match, facts, actor))
-        return chosen
-
-    def _begin(
-        self, tx: Tx, incident_id: str, book: Playbook, match: Match, facts: dict[str, Any], actor: Actor
-    ) -> dict[str, Any]:
-        why = "; ".join(match.why)
-        chosen = {"playbook": book.slug, "why": why}
-        if match.trigger.start == "automatic" and self.may_start:
-            try:
-                inputs = binding.initial_inputs(book, facts, {})
-            except Invalid as error:
-                return {**chosen, "outcome": "not started", "reason": str(error)}
-            run_id = runner.start_run(tx, incident_id, book, inputs, by=actor, why=why, automatic=True)
-            return {**chosen, "outcome": "started", "run": run_id}
-        incidents.event(
-            tx, incident_id, Kind.RUN_PROPOSED, actor=actor, data={"playbook": book.slug, "digest": book.digest},
-            values={"why": why},
-        )  # fmt: skip
-        return {**chosen, "outcome": "proposed"}
+    def _choose(
+        self, tx: Tx, incident_id: str, facts: Mapping[str, Any], grew: bool, actor: Actor
+    ) -> list[dict[str, Any]]:
+        return choosing.playbooks(tx, incident_id, facts, grew=grew, may_start=self.may_start, actor=actor)
 
 
-def _ask(directory: Directory, mention: Mention, at: datetime) -> Sequence[Entity]:
-    """What one inventory says; one that does not answer must not stop an alert."""
-    try:
-        return directory.resolve(mention, at)
-    except AdapterError as error:
-        log.warning("inventory_silent", inventory=directory.name, reason=error.message)
-        return ()
+def _enter(tx: Tx, row: Any, alert: Alert, resolved: list[Resolved], actor: Actor) -> bool:
+    """Links, scope and observables of an alert into the incident of its row; True when the scope grew."""
+    incidents.add_links(tx, row.incident_id, resolution.links_of(alert.observables, resolved))
+    grew = resolution.settle(tx, row, row.incident_id, resolved, actor)
+    for observable in alert.observables:
+        incidents.add_observable(tx, row.incident_id, observable, actor)
+    return grew
 
 
-def _triggers(books: Iterable[Playbook]) -> list[Trigger]:
-    """The triggers of all playbooks; one that can be read no more must not stop an alert."""
-    found = []
-    for book in books:
-        for each in book.triggers:
-            try:
-                found.append(Trigger(playbook_id=book.slug, when=each.when, start=each.start, rerun=each.rerun))
-            except Invalid as error:
-                log.warning("trigger_unreadable", playbook=book.slug, reason=error.message)
-    return found
+def _taken(alert_id: str, incident_id: str, outcome: str, why: str, count: int, playbooks: Any) -> dict[str, Any]:
+    return {
+        "alert": alert_id, "incident": incident_id, "outcome": outcome, "why": why, "count": count,
+        "playbooks": playbooks,
+    }  # fmt: skip
 
 
 def _replayed(before: Any, digest: str) -> dict[str, Any]:
@@ -193,35 +189,9 @@ def _replayed(before: Any, digest: str) -> dict[str, Any]:
     return {**before.answer, "replayed": True}
 
 
-def _repeat(tx: Tx, known: Any, actor: Actor) -> dict[str, Any]:
-    count = alerts.count_again(tx, known.id)
-    incidents.event(tx, known.incident_id, Kind.ALERT_REPEATED, actor=actor, data={"alert": known.id, "count": count})
-    return {
-        "alert": known.id, "incident": known.incident_id, "outcome": "counted", "count": count, "why": "",
-        "playbooks": [],
-    }  # fmt: skip
+def _closed(tx: Tx, incident_id: str) -> bool:
+    return bool(incidents.get(tx.conn, incident_id).status == IncidentStatus.CLOSED.value)
 
 
-def _links(alert: Alert, resolved: Iterable[Resolved]) -> list[Link]:
-    """What this alert can be tied to others by: hosts, accounts and their addresses, and what was talked to.
-
-    A destination inside and an address that belongs to nothing known (a resolver, a container bridge)
-    tie everything together, so they tie nothing.
-    """
-    found: list[Link] = []
-    for each in resolved:
-        if len(each.entities) != 1 or each.mention.role == "dest":
-            continue
-        entity = each.entities[0]
-        if entity.kind in (EntityKind.HOST, EntityKind.ACCOUNT):
-            found.append((entity.kind.value, entity.id))
-        if each.mention.kind == "address":
-            found.append(("address", each.mention.value))
-    found += [("address", seen.value) for seen in alert.observables if seen.type in ("ipv4-addr", "ipv6-addr")]
-    return list(dict.fromkeys(found))
-
-
-def _ask_which(tx: Tx, incident_id: str, each: Resolved) -> None:
-    names = ", ".join(f"{entity.name} ({entity.source})" for entity in each.entities)
-    text = f"{each.mention.kind} {each.mention.value} could be any of: {names}. Which one is meant?"
-    tasks.open_task(tx, incident_id, kind="ambiguous", text=text, asks={"entity": "str"})
+def _after(tx: Tx, incident_id: str) -> str:
+    return f"seen again after INC-{incidents.get(tx.conn, incident_id).number} was closed"

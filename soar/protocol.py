@@ -71,7 +71,7 @@ MOVES: dict[State, frozenset[State]] = {
     S.DRIFTED: frozenset({S.ACTIVE, S.REVERTING, S.LIFTED} | _ENDED_BY_HAND),
     S.REVERTING: frozenset({S.REVERTED, S.LIFTED, S.REVERT_FAILED, S.ACTIVE}),
     S.REVERT_FAILED: frozenset({S.REVERTING, S.REVERTED, S.LIFTED} | _ENDED_BY_HAND),
-    S.NOT_EFFECTIVE: frozenset({S.ACTIVE, S.FAILED} | _ENDED_BY_HAND),
+    S.NOT_EFFECTIVE: frozenset({S.CONFIRMED, S.FAILED} | _ENDED_BY_HAND),
     S.IN_DOUBT: frozenset({S.CONFIRMED, S.READY, S.FAILED} | _ENDED_BY_HAND),
     **{
         end: frozenset()
@@ -86,8 +86,8 @@ STANDING = frozenset({S.ACTIVE, S.OVERDUE, S.DRIFTED, S.REVERTING, S.REVERT_FAIL
 """The effect is (or may still be) there because of us."""
 ON_REGISTER = STANDING | {S.NOT_EFFECTIVE, S.IN_DOUBT, S.CALLING, S.ACCEPTED, S.CONFIRMED, S.VERIFIED}
 """What the register of containments must show."""
-UNDER_WAY = frozenset({S.PLANNED, S.WAITING, S.READY, S.CALLING, S.ACCEPTED, S.CONFIRMED, S.VERIFIED})
-"""The step that wants this action is not over."""
+UNSETTLED = frozenset({S.CALLING, S.ACCEPTED, S.CONFIRMED, S.IN_DOUBT})
+"""Sent, and nobody can say yet what is true at the target."""
 UNSENT = frozenset({S.PLANNED, S.WAITING, S.READY})
 """Nothing has left this machine."""
 GOOD = STANDING | {S.DONE, S.SATISFIED, S.REVERTED, S.LIFTED}

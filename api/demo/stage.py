@@ -47,6 +47,9 @@ kind = "lab"
 url = "{lab}"
 timeout = 5
 
+[guards]
+same_day_issuer = "bootstrap"
+
 [guards.hard]
 names = ["soar*"]
 networks = ["127.0.0.0/8"]

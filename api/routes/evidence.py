@@ -16,6 +16,7 @@ from api.views.evidence import ItemLine, ItemView, Order, PackageView
 from evidence import export
 from evidence.collection import custody_of, handle
 from soar.errors import Conflict, NotFound
+from soar.events import Kind
 from soar.model import Actor
 from soar.store import incidents
 from soar.store.tables import evidence_items as table
@@ -92,8 +93,8 @@ def build(
     "/packages/{package}/content", summary="Download an evidence package", response_class=FileResponse,
     responses=_BYTES,
 )  # fmt: skip
-def package_content(package: Ident, house: TheHouse, _: Annotated[Actor, needs("package.read")]) -> FileResponse:
-    """The zip as it was built."""
+def package_content(package: Ident, house: TheHouse, actor: Annotated[Actor, needs("package.read")]) -> FileResponse:
+    """The zip as it was built. The download is an event of the incident before the first byte leaves."""
     with house.store.read() as conn:
         row = export.find(conn, package)
     if row.status != "ready":
@@ -101,6 +102,8 @@ def package_content(package: Ident, house: TheHouse, _: Annotated[Actor, needs("
     path = house.settings.data / row.path
     if not path.is_file():
         raise NotFound("the file of this package is gone")
+    data = {"package": row.id, "act": "downloaded", "sha256": row.sha256}
+    house.store.write(lambda tx: incidents.event(tx, row.incident_id, Kind.EVIDENCE_READ, actor=actor, data=data))
     return FileResponse(path, media_type="application/octet-stream", filename=f"evidence-{row.id}.zip")
 
 

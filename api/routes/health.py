@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from api.auth import ANYBODY, TheHouse, needs
 from api.views.house import Health, Me
 from soar.access import permissions
+from soar.errors import Unavailable
 from soar.model import Actor
 from soar.store import streams
 
@@ -17,11 +18,14 @@ router = APIRouter(tags=["house"])
 VERSION = version("soar-ir")
 
 
-@router.get("/health", summary="Whether the database answers")
+@router.get("/health", summary="Whether the database answers and the workers run")
 def health(house: TheHouse) -> Health:
-    """Open to everybody. 503 when the database cannot be read."""
+    """Open to everybody. 503 when the database cannot be read, or a worker thread has ended."""
     with house.store.read() as conn:
         next(streams.names(conn), None)
+    silent = house.silent()
+    if silent:
+        raise Unavailable(f"these threads have ended: {', '.join(silent)}")
     return Health(status="ok", version=VERSION)
 
 

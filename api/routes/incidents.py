@@ -68,7 +68,8 @@ def determine(
     def write(tx: Tx) -> Incident:
         row = _open(tx, incident, if_match)
         columns: dict[str, Any] = {"determination": body.determination}
-        if body.determination == Determination.CONFIRMED.value and actor.kind == "person":
+        confirmed = body.determination == Determination.CONFIRMED.value and actor.kind == "person"
+        if confirmed and not row.confirmed_by:  # the first one stays: whoever confirms again frees nobody to vote
             columns["confirmed_by"] = actor.id
         incidents.update(tx, row.id, **columns)
         incidents.event(

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from api.auth import TheHouse, needs
 from api.views.base import Ident, Page, mapping, pick
-from api.views.house import IssuedKey, Key, NewKey, NewPerson, Person
+from api.views.house import ChangedPerson, IssuedKey, Key, NewKey, NewPerson, Person
 from soar.errors import NotFound
 from soar.model import Actor
 from soar.store import people
@@ -34,6 +34,19 @@ def add(body: NewPerson, house: TheHouse, actor: Annotated[Actor, needs("person.
     def write(tx: Tx) -> Person:
         person_id = people.add_person(tx, body.name, body.roles, actor)
         return next(each for each in _people(tx.conn) if each.id == person_id)
+
+    return house.store.write(write)
+
+
+@router.put("/people/{person}", summary="Change a person's roles, or keep them out")
+def change(
+    person: Ident, body: ChangedPerson, house: TheHouse, actor: Annotated[Actor, needs("person.edit")]
+) -> Person:
+    """At once, for all their keys. That nobody would be left to administrate is a conflict."""
+
+    def write(tx: Tx) -> Person:
+        people.change_person(tx, person, active=body.active, wanted=body.roles, by=actor)
+        return next(each for each in _people(tx.conn) if each.id == person)
 
     return house.store.write(write)
 

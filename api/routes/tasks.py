@@ -46,10 +46,16 @@ def read(task: Ident, house: TheHouse, _: Reader) -> Task:
 
 @router.post("/{task}/answer", summary="Answer a task")
 def answer(task: Ident, body: Answer, house: TheHouse, actor: Annotated[Actor, needs("task.answer")]) -> Task:
-    """One member for each name that the task asks for; what waited for it goes on."""
+    """One member for each name that the task asks for; what waited for it goes on.
+
+    For an ambiguous name, `answer` of the open task lists the candidates; `entity` names one by its id.
+    """
 
     def write(tx: Tx) -> Task:
+        asked = tasks.get(tx.conn, task)
         asking.answer(tx, task, actor, body.answer)
+        if asked.kind == "ambiguous":
+            house.intake.answer_ambiguous(tx, asked, body.answer, actor)
         return Task.model_validate(tasks.get(tx.conn, task))
 
     return house.store.write(write)

@@ -54,6 +54,13 @@ class NewPerson(In):
     roles: Annotated[list[str], Field(max_length=20)]
 
 
+class ChangedPerson(In):
+    """A person as they are to be: kept out when not active, and exactly these roles."""
+
+    active: bool
+    roles: Annotated[list[str], Field(max_length=20)]
+
+
 class NewKey(In):
     """How many days a key is good for; without, until it is revoked."""
 

@@ -153,6 +153,14 @@ def time_out(tx: Tx, approval_id: str, data: Any) -> None:
     )  # fmt: skip
 
 
+def withdraw(tx: Tx, work_id: str, why: str) -> None:
+    """Nobody waits for the approvals of this work any more."""
+    for row in tx.conn.execute(
+        sa.select(approvals).where(approvals.c.work_id == work_id, approvals.c.status == "open")
+    ).all():
+        _decide(tx, row, "lapsed", State.LAPSED, why, ENGINE)
+
+
 def _decide(tx: Tx, row: Any, status: str, to: State, said: str, actor: Actor) -> None:
     tx.conn.execute(approvals.update().where(approvals.c.id == row.id).values(status=status, decided_at=tx.now))
     for action in actions.find(tx.conn, approval_id=row.id, states=(State.WAITING,)):

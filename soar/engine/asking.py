@@ -37,8 +37,10 @@ def answer(tx: Tx, task_id: str, actor: Actor, given: Mapping[str, Any]) -> None
 def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) -> None:
     """A person decides what became of an action in doubt: it happened (yes), did not (no), or repeat it."""
     action = actions.get(tx.conn, action_id)
-    if action.state is not State.IN_DOUBT:
-        raise Conflict(f"this action is {action.state.value}, not in doubt")
+    if action.state not in (State.IN_DOUBT, State.NOT_EFFECTIVE):
+        raise Conflict(f"this action is {action.state.value}; there is nothing to resolve")
+    if action.state is State.NOT_EFFECTIVE and happened == "repeat":
+        raise Invalid("what was answered and had no effect is done anew by a new run, not repeated")
     said = f"{actor.name} decided: {happened}; {reason}"
     context = Context(work=None, urgency="", ground="", asked=None, owner=actor.id)
     if happened == "yes":

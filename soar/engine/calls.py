@@ -48,9 +48,6 @@ class Calls:
 
     def _call(self, action: ActionRow, context: Context, tries: int) -> ActionRow:
         """Send once; `tries` counts this one. Failures that are known to have done nothing may repeat."""
-        if action.state is State.READY:
-            ready = action
-            action = self._write(context, lambda tx: outcomes.intend(tx, ready))
         collection = self.parts.custodian.collect(
             incident_id=action.incident_id, action_id=action.id, target=str(action.target), actor=action.caller
         )
@@ -68,8 +65,13 @@ class Calls:
     def _not_sent(self, action: ActionRow, context: Context, tries: int, said: str) -> ActionRow:
         if not tries:
             return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.FAILED, said))
+        return self._again(action, context, tries, said)
+
+    def _again(self, action: ActionRow, context: Context, tries: int, said: str) -> ActionRow:
+        """The same key once more. Every send passes the guards: a kill switch thrown meanwhile holds it."""
         ready = self._write(context, lambda tx: actions.move(tx, action, State.READY, summary=said))
-        return self._call(ready, context, tries)
+        action = begin(self.parts, ready, context, fresh=True)
+        return self._call(action, context, tries) if action.state is State.CALLING else action
 
     def _answered(self, action: ActionRow, context: Context, applied: Applied, collection: Collection) -> ActionRow:
         """The target answered: keep its handle, outputs and evidence, then look whether it is so."""
@@ -132,7 +134,7 @@ class Calls:
             return self._write(context, lambda tx: outcomes.doubt(tx, action, known))
         if not tries:
             return self._write(context, lambda tx: outcomes.gave_up(tx, action, State.FAILED, said))
-        return self._call(action, context, tries)
+        return self._again(action, context, tries, f"{said}; seen that nothing happened")
 
     def _write(self, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
         return fenced(self.parts, context, function)

@@ -151,6 +151,7 @@ def _approval(
 def facts_of(conn: sa.Connection, row: Any, starter: str, now: datetime) -> ApprovalFacts:
     """An approval row with its votes, as the guards see it."""
     cast = conn.execute(sa.select(votes).where(votes.c.approval_id == row.id).order_by(votes.c.id)).all()
+    set_up = people.set_up_until(conn)
     return ApprovalFacts(
         digest=row.digest,
         required=row.persons,
@@ -165,6 +166,7 @@ def facts_of(conn: sa.Connection, row: Any, starter: str, now: datetime) -> Appr
                 digest=vote.digest,
                 roles=frozenset(vote.voter["roles"]),
                 granted_by=frozenset(vote.voter["granted_by"]),
+                setting_up=set_up is not None and vote.at < set_up,
             )
             for vote in cast
         ),

@@ -56,6 +56,14 @@ def undecided(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:
         for entry in effects.register(conn, incident_id=incident_id)
         if entry["disposition"] is None and _held_by(entry, incident_id)
     ]
+    found += [
+        {
+            "what": "action",
+            "id": row.id,
+            "why": f"{row.verb} on {row.target_name} is {row.state.value}: nobody has said whether it stands",
+        }
+        for row in effects.unsettled(conn, incident_id)
+    ]
     return found
 
 

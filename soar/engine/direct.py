@@ -7,9 +7,10 @@ digest, the wait as a row, the events.
 from __future__ import annotations
 
 from soar.engine import approving, planning, releasing, runner
-from soar.errors import Refused
+from soar.errors import Conflict, Refused
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Playbook, Soar, one_step
+from soar.protocol import UNSENT, UNSETTLED
 from soar.store import actions
 from soar.store.session import Tx
 
@@ -17,6 +18,8 @@ from soar.store.session import Tx
 def undo(tx: Tx, action_id: str, *, reason: str, why: str, by: Actor = ENGINE) -> str:
     """Begin to take one action back; returns the run. Raises Refused while the release gate is closed."""
     original = actions.get(tx.conn, action_id)
+    if releasing.undone_by(tx.conn, action_id, UNSETTLED | UNSENT):
+        raise Conflict("a release of this is under way already")
     gated = releasing.verdict(tx.conn, original, reason, by_hand=by.kind != ENGINE.kind)
     if not gated.allowed:
         raise Refused("the release gate is closed: " + "; ".join(gated.missing), missing=list(gated.missing))

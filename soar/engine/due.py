@@ -7,7 +7,10 @@ an older generation finds nothing to do. A jump of the wall clock fires nothing 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,23 +18,46 @@ import structlog
 
 from soar.engine import approving, direct, effects, runner
 from soar.engine.parts import Parts
-from soar.errors import SoarError
+from soar.errors import Conflict, SoarError
 from soar.events import Kind
 from soar.store import incidents, streams, tasks, work
 from soar.store.session import Tx
 from soar.store.tables import holds, switches
 
 log = structlog.get_logger("soar.due")
+SWEEP_SECONDS = 10.0
+PUT_OFF = timedelta(seconds=30)
+"""How long a timer that broke is put off."""
 FROZEN_RETRY = 30.0
 """Seconds until a lift that a kill switch holds back is looked at again."""
 
 
 def fire_due(parts: Parts) -> int:
-    """Fire everything that is due now; returns how many timers fired."""
+    """Fire everything that is due now; returns how many timers fired. One that breaks is put off."""
     fired = 0
-    while parts.store.write(_fire_one):
-        fired += 1
-    return fired
+    while True:
+        with parts.store.read() as conn:
+            timer_id = work.due_now(conn, parts.clock.now())
+        if timer_id is None:
+            return fired
+        try:
+            parts.store.write(partial(_fire, timer_id))
+            fired += 1
+        except Exception:  # the poller's last handler: one timer that breaks must not stop the others
+            log.exception("timer_broke", timer=timer_id)
+            parts.store.write(partial(work.postpone, timer_id=timer_id, by=PUT_OFF))
+
+
+def sweep(parts: Parts, held: Callable[[], Collection[str]]) -> None:
+    """Lengthen the claims of living workers, and free those that nobody lengthens."""
+
+    def write(tx: Tx) -> int:
+        work.extend(tx, [work_id for work_id in held() if work_id])
+        return work.free_expired(tx)
+
+    freed = parts.store.write(write)
+    if freed:
+        log.warning("claims_freed", claims=freed)
 
 
 def note_clock(parts: Parts) -> None:
@@ -42,24 +68,28 @@ def note_clock(parts: Parts) -> None:
         parts.store.write(lambda tx: streams.append(tx, streams.SYSTEM, Kind.SYSTEM_CLOCK_STEPPED, data=data))
 
 
-def poll(parts: Parts, stop: threading.Event, bell: threading.Event) -> None:
-    """Fire timers until told to stop; sleeps until the next one, or until the bell rings."""
+def poll(parts: Parts, stop: threading.Event, bell: threading.Event, held: Callable[[], Collection[str]]) -> None:
+    """Fire timers and sweep claims until told to stop; sleeps until the next timer, or until the bell rings."""
+    swept = 0.0
     while not stop.is_set():
+        at = None
         try:
             note_clock(parts)
+            if time.monotonic() - swept > SWEEP_SECONDS:
+                sweep(parts, held)
+                swept = time.monotonic()
             fire_due(parts)
             with parts.store.read() as conn:
                 at = work.next_due(conn)
         except SoarError as error:
             log.warning("timers_cannot_fire", reason=error.message)
-            at = None
         wait = 1.0 if at is None else (at - parts.clock.now()).total_seconds()
         bell.wait(min(max(wait, 0.005), 1.0))
         bell.clear()
 
 
-def _fire_one(tx: Tx) -> bool:
-    timer = work.take_due(tx)
+def _fire(timer_id: str, tx: Tx) -> bool:
+    timer = work.take(tx, timer_id)
     if timer is None:
         return False
     match timer.kind:
@@ -82,14 +112,17 @@ def _fire_one(tx: Tx) -> bool:
 
 
 def _lease_over(tx: Tx, timer: Any) -> None:
-    """A block's time is over: it ends by itself, unless a kill switch holds lifts back."""
+    """A block's time is over for one hold: that ends by itself, unless a kill switch holds lifts back."""
+    hold = tx.conn.execute(sa.select(holds).where(holds.c.id == timer.ref, holds.c.ended_at.is_(None))).first()
+    if hold is None:
+        return
     if tx.conn.execute(sa.select(switches.c.name)).first() is not None:
         work.arm(tx, tx.now + timedelta(seconds=FROZEN_RETRY), "lease", timer.ref, timer.generation)
         return
-    for hold in tx.conn.execute(
-        sa.select(holds).where(holds.c.effect_id == timer.ref, holds.c.ended_at.is_(None))
-    ).all():
+    try:
         direct.undo(tx, hold.action_id, reason="superseded", why="its lease is over")
+    except Conflict:
+        log.info("lift_under_way", hold=hold.id)
 
 
 def _review_over(tx: Tx, timer: Any) -> None:

@@ -9,7 +9,7 @@ hold overdue and asks, but never lifts.
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import rfc8785
@@ -19,7 +19,7 @@ from soar.errors import NotFound
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
-from soar.protocol import State
+from soar.protocol import ON_REGISTER, STANDING, UNSETTLED, State
 from soar.release import Disposition
 from soar.store import actions, streams, work
 from soar.store.rows import ActionRow
@@ -58,23 +58,23 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
     """A verified containment stands: enter it (or find it) in the register and put a hold on it."""
     effect = standing(tx.conn, action)
     verb = VERBS[action.verb]
-    lease = timedelta(seconds=action.lease_seconds) if action.lease_seconds else None
+    expires = tx.now + timedelta(seconds=action.lease_seconds) if action.lease_seconds else None
     if effect is None:
         effect_id = new_id()
         tx.conn.execute(
             effects.insert().values(
                 id=effect_id, adapter=action.adapter, verb=action.verb, target=str(action.target),
                 params_digest=params_digest(action), state=State.ACTIVE.value, since=tx.now, verified_at=tx.now,
-                expires_at=tx.now + lease if lease else None, action_id=action.id, handle=action.handle,
+                expires_at=expires, action_id=action.id, handle=action.handle,
                 prior=action.prior, generation=1,
             )
         )  # fmt: skip
-        if lease and verb.on_expiry is OnExpiry.LIFT:
-            work.arm(tx, tx.now + lease, "lease", effect_id, 1)
     else:
         effect_id = effect.id
-        tx.conn.execute(effects.update().where(effects.c.id == effect_id).values(verified_at=tx.now))
+        _join(tx, effect, action, expires)
     hold_id = new_id()
+    if expires and verb.on_expiry is OnExpiry.LIFT:
+        work.arm(tx, expires, "lease", hold_id, 1)
     review_at = None
     if verb.on_expiry is OnExpiry.HOLD:
         review_at = tx.now + timedelta(seconds=action.review_seconds or DEFAULT_REVIEW)
@@ -82,11 +82,57 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
     tx.conn.execute(
         holds.insert().values(
             id=hold_id, effect_id=effect_id, incident_id=action.incident_id, action_id=action.id, owner=owner,
-            reason=reason, review_at=review_at, placed_at=tx.now, overdue=False,
+            reason=reason, review_at=review_at, expires_at=expires, placed_at=tx.now, overdue=False,
         )
     )  # fmt: skip
     _event(tx, action, Kind.HOLD_PLACED, effect_id, hold_id, {"owner": owner, "reason": reason})
     return actions.move(tx, action, State.ACTIVE, effect_id=effect_id)
+
+
+def _join(tx: Tx, effect: Any, action: ActionRow, expires: datetime | None) -> None:
+    """One more hold on what stands. Where it was found gone and made anew, the new call's handle is the one."""
+    columns: dict[str, Any] = {"verified_at": tx.now}
+    if action.called_at and action.prior.get("present") is False:
+        columns |= {"handle": action.handle, "prior": action.prior, "action_id": action.id}
+    latest = None if expires is None or effect.expires_at is None else max(expires, effect.expires_at)
+    tx.conn.execute(effects.update().where(effects.c.id == effect.id).values(**columns, expires_at=latest))
+
+
+def hold_of(conn: sa.Connection, action: ActionRow) -> Any | None:
+    """The open hold that an action placed."""
+    return conn.execute(sa.select(holds).where(holds.c.action_id == action.id, holds.c.ended_at.is_(None))).first()
+
+
+def outlasts(effect: Any, action: ActionRow, now: datetime) -> bool:
+    """The action wants the effect to stand for longer than the target was told."""
+    if effect.expires_at is None:
+        return False
+    return not action.lease_seconds or now + timedelta(seconds=action.lease_seconds) > effect.expires_at
+
+
+def in_the_way(conn: sa.Connection, action: ActionRow) -> str:
+    """Why this action must wait: another one is about to bring the same effect about, or to end it."""
+    digest = params_digest(action)
+    same = [
+        other
+        for other in actions.find(conn, target=str(action.target), states=UNSETTLED, verbs=(action.verb,))
+        if other.id != action.id and other.adapter == action.adapter and params_digest(other) == digest
+    ]
+    if same:
+        return f"another call of the same is not settled yet (action {same[0].id})"
+    effect = standing(conn, action)
+    ending = (State.REVERTING, State.REVERT_FAILED)
+    if effect is not None and any(
+        row.effect_id == effect.id for row in actions.find(conn, target=effect.target, states=ending)
+    ):
+        return "what stands there is just being ended"
+    return ""
+
+
+def unsettled(conn: sa.Connection, incident_id: str | None) -> list[ActionRow]:
+    """Containments that are on the register without an effect: sent, in doubt, or not effective."""
+    found = actions.find(conn, incident_id=incident_id, states=ON_REGISTER - STANDING)
+    return [row for row in found if VERBS[row.verb].contains and not row.undo_of]
 
 
 def others_holding(conn: sa.Connection, action: ActionRow) -> int:
@@ -109,7 +155,6 @@ def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE, *, lifte
     ).scalar_one()
     if not open_holds:
         tx.conn.execute(effects.update().where(effects.c.id == action.effect_id).values(state="ended", ended_at=tx.now))
-        work.disarm(tx, "lease", action.effect_id or "")
     _event(
         tx, action, Kind.HOLD_ENDED, action.effect_id or "", "", {"reason": reason, "others": int(open_holds)}, actor
     )
@@ -161,7 +206,6 @@ def _end_all(tx: Tx, effect_id: str, ended: State, why: str, actor: Actor) -> No
         _event(tx, action, Kind.HOLD_ENDED, effect_id, hold.id, {"reason": why}, actor)
         actions.move(tx, action, ended, actor=actor, summary=why)
     tx.conn.execute(effects.update().where(effects.c.id == effect_id).values(state="ended", ended_at=tx.now))
-    work.disarm(tx, "lease", effect_id)
 
 
 def register(
@@ -179,7 +223,16 @@ def register(
         entry = dict(effect._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
         entry["holds"] = [dict(hold._mapping) for hold in own]  # noqa: SLF001
         found.append(entry)
-    return found
+    return found + [_without_effect(row) for row in unsettled(conn, incident_id)]
+
+
+def _without_effect(row: ActionRow) -> dict[str, Any]:
+    """An unsettled action as an entry of the register; its id is the action's."""
+    return {
+        "id": row.id, "adapter": row.adapter, "verb": row.verb, "target": str(row.target), "state": row.state.value,
+        "since": row.called_at or row.created_at, "verified_at": row.verified_at, "expires_at": None, "ended_at": None,
+        "disposition": None, "disposition_why": "", "action_id": row.id, "holds": [],
+    }  # fmt: skip
 
 
 def _event(

@@ -13,7 +13,7 @@ from typing import Any
 from soar.engine import effects, releasing
 from soar.engine.casefile import Asked
 from soar.model import Inspection, ScopeStatus, Verdict
-from soar.protocol import State
+from soar.protocol import STANDING, State
 from soar.store import actions, incidents, tasks
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
@@ -74,18 +74,23 @@ def second_hold(tx: Tx, action: ActionRow, context: Context) -> ActionRow:
 
 def let_go(tx: Tx, action: ActionRow) -> ActionRow:
     """An undo is done, or another hold keeps the effect: end the hold of what it took back."""
+    if action.state is State.READY:
+        action = actions.move(tx, action, State.VERIFIED, summary="another incident still holds it")
     original = actions.get(tx.conn, action.undo_of or "")
+    if original.state in STANDING:  # else somebody has ended it meanwhile, and there is nothing left to end
+        _end_hold(tx, original, action)
+    return actions.move(tx, action, State.DONE)
+
+
+def _end_hold(tx: Tx, original: ActionRow, undo: ActionRow) -> None:
     if original.state is not State.REVERTING:
         original = actions.move(tx, original, State.REVERTING)
     kept = effects.others_holding(tx.conn, original)
-    effects.drop(tx, original, action.undo_reason)
+    effects.drop(tx, original, undo.undo_reason)
     if not kept and original.effect_id:
-        effects.dispose(tx, original.effect_id, "released", action.undo_reason, releasing.actor_of(action))
+        effects.dispose(tx, original.effect_id, "released", undo.undo_reason, releasing.actor_of(undo))
         if VERBS[original.verb].on_expiry is OnExpiry.HOLD:
-            incidents.set_scope(tx, action.incident_id, str(action.target), ScopeStatus.RESTORED, why=action.verb)
-    if action.state is State.READY:
-        action = actions.move(tx, action, State.VERIFIED, summary="another incident still holds it")
-    return actions.move(tx, action, State.DONE)
+            incidents.set_scope(tx, undo.incident_id, str(undo.target), ScopeStatus.RESTORED, why=undo.verb)
 
 
 def gave_up(tx: Tx, action: ActionRow, to: State, said: str) -> ActionRow:
@@ -120,8 +125,10 @@ def doubt(tx: Tx, action: ActionRow, said: str) -> ActionRow:
 def learn(tx: Tx, action: ActionRow, outputs: Mapping[str, Any]) -> None:
     """A look-up's verdict belongs to the incident's observable."""
     if action.verb == "look_up" and "verdict" in outputs:
-        confidence = int(outputs.get("confidence", 0))
-        verdict = Verdict(outputs["verdict"])
+        given = outputs.get("confidence", 0)
+        confidence = max(0, min(100, given)) if isinstance(given, int) else 0
+        said = outputs["verdict"]
+        verdict = Verdict(said) if said in set(Verdict) else Verdict.UNKNOWN
         incidents.judge_observable(tx, action.incident_id, action.target.id, verdict, confidence, action.adapter)
 
 

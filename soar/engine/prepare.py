@@ -16,11 +16,12 @@ from soar.errors import AdapterError
 from soar.guards.case import Judgement
 from soar.guards.judge import judge
 from soar.model import Inspection
-from soar.protocol import State
+from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.work import check_fence
+from soar.store.work import check_fence, is_abandoned
+from soar.verbs import VERBS
 
 
 def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:
@@ -50,17 +51,29 @@ def begin(parts: Parts, action: ActionRow, context: Context, *, fresh: bool) -> 
         return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
 
     def intent(tx: Tx) -> ActionRow:
+        if context.work is not None and is_abandoned(tx, context.work):
+            now = actions.get(tx.conn, action.id)
+            return actions.move(tx, now, State.CANCELLED, summary="called off") if now.state in UNSENT else now
         ready = _decide(tx, parts, action, context, seen)
-        if ready.state is not State.READY:
-            return ready
-        if ready.undo_of:
-            if effects.others_holding(tx.conn, actions.get(tx.conn, ready.undo_of)):
-                return outcomes.let_go(tx, ready)
-        elif effects.standing(tx.conn, ready) is not None:
-            return outcomes.second_hold(tx, ready, context)
-        return outcomes.intend(tx, ready)
+        return _intend(tx, ready, context) if ready.state is State.READY else ready
 
     return fenced(parts, context, intent)
+
+
+def _intend(tx: Tx, ready: ActionRow, context: Context) -> ActionRow:
+    """From ready: the intent of a call; or no call, because a hold more or less is all it takes."""
+    if ready.undo_of:
+        if effects.others_holding(tx.conn, actions.get(tx.conn, ready.undo_of)):
+            return outcomes.let_go(tx, ready)
+        return outcomes.intend(tx, ready)
+    if VERBS[ready.verb].contains:
+        obstacle = effects.in_the_way(tx.conn, ready)
+        if obstacle:
+            return actions.note(tx, ready, summary=obstacle)
+        effect = effects.standing(tx.conn, ready)
+        if effect is not None and ready.prior.get("present") and not effects.outlasts(effect, ready, tx.now):
+            return outcomes.second_hold(tx, ready, context)
+    return outcomes.intend(tx, ready)
 
 
 def fenced(parts: Parts, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
@@ -84,6 +97,10 @@ def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Ins
         if refusal:
             return actions.move(tx, action, State.REFUSED, summary=refusal)
     elif seen is not None and seen.present and effects.standing(tx.conn, action) is None:
+        earlier = actions.known(tx.conn, seen.ours)
+        if earlier is not None and earlier.state in UNSETTLED | {State.NOT_EFFECTIVE}:
+            said = f"our own call {earlier.id} stands at {earlier.state.value} and brought it about: resolve that first"
+            return actions.move(tx, action, State.REFUSED, summary=said)
         said = f"true already, not through us: {seen.summary}"
         return actions.move(tx, action, State.SATISFIED, summary=said)
     case = casefile.gather(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from soar.engine import effects
 from soar.engine.casefile import observable_of
 from soar.events import Kind
 from soar.model import ENGINE, Actor, Verdict
-from soar.protocol import STANDING, State
+from soar.protocol import STANDING, UNSETTLED, State
 from soar.release import GateVerdict, Reason, Release, ReleaseFacts, gate
 from soar.store import actions, incidents
 from soar.store.rows import ActionRow
@@ -41,12 +42,27 @@ def refusal(tx: Tx, undo: ActionRow) -> str:
     original = actions.get(tx.conn, undo.undo_of or "")
     if original.state not in STANDING:
         return f"there is nothing to undo: {original.verb} on {original.target_name} is {original.state.value}"
+    if any(other.id != undo.id for other in undone_by(tx.conn, original.id, UNSETTLED)):
+        return "another undo of it is under way"
     gated = verdict(tx.conn, original, undo.undo_reason, by_hand=undo.caller != str(ENGINE))
     if gated.allowed:
         return ""
     said = "; ".join(gated.missing)
     report(tx, original, said, ENGINE)
     return f"the release gate is closed: {said}"
+
+
+def undone_by(conn: sa.Connection, action_id: str, states: Collection[State]) -> list[ActionRow]:
+    """The undos of an action that are in one of these states."""
+    original = actions.get(conn, action_id)
+    found = actions.find(conn, target=str(original.target), states=states)
+    return [row for row in found if row.undo_of == action_id]
+
+
+def wants_second_person(conn: sa.Connection, undo: ActionRow) -> bool:
+    """The gate asks for an approval of this undo, whatever the playbook names."""
+    original = actions.get(conn, undo.undo_of or "")
+    return verdict(conn, original, undo.undo_reason, by_hand=undo.caller != str(ENGINE)).needs_approval
 
 
 def report(tx: Tx, original: ActionRow, said: str, actor: Actor) -> None:

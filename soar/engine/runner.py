@@ -12,12 +12,12 @@ from typing import Any
 
 import structlog
 
-from soar.engine import casefile, conductor
+from soar.engine import approving, casefile, conductor, effects
 from soar.engine.parts import Parts
 from soar.engine.run_state import RunState
 from soar.engine.signals import Abandon, Arm, CancelRequested, Decision, Finish, Perform, StepEnded, TimerFired
 from soar.engine.steps import Ended, Job, Parked, Steps, parked
-from soar.errors import Conflict, StaleFence, Unavailable
+from soar.errors import Conflict, StaleFence
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor, IncidentStatus
@@ -32,6 +32,8 @@ from soar.verbs import VERBS
 log = structlog.get_logger("soar.runner")
 PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
 """Work priority by the incident's OCSF severity id."""
+LIFT_AGAIN = timedelta(seconds=30)
+"""How long after a lift that failed it is tried again."""
 BREAKS = 3
 """How often a step may break inside us before it counts as failed."""
 
@@ -46,7 +48,8 @@ def start_run(
     tx.conn.execute(
         run_table.insert().values(
             id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
-            status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, automatic=automatic,
+            status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
+            automatic=automatic,
             priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now,
         )
     )  # fmt: skip
@@ -95,21 +98,24 @@ class Runner:
         self.name = name
         self.boot = boot
         self.steps = Steps(parts)
+        self.holding = ""
+        """The row that this worker holds now; its claim is lengthened while it does."""
 
     def work_once(self) -> bool:
         """Claim and do one piece of work; False when there is none."""
         row = self.parts.store.write(lambda tx: work.claim(tx, self.name, self.boot))
         if row is None:
             return False
+        self.holding = row.id
         try:
             self._do(row)
         except StaleFence as error:
             log.warning("work_taken_over", work=row.id, reason=error.message)
-        except Unavailable:
-            raise
         except Exception as error:  # the worker's last handler: a step that breaks must not take the worker along
             log.exception("step_broke", work=row.id, occurrence=row.occurrence)
             self._broke(row, type(error).__name__)
+        finally:
+            self.holding = ""
         return True
 
     def _broke(self, row: WorkRow, what: str) -> None:
@@ -194,9 +200,22 @@ def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:
                 ref = f"{run.id}|{todo.occurrence}"
                 work.arm(tx, tx.now + timedelta(seconds=todo.seconds), f"step_{todo.kind}", ref, todo.attempt)
             case Abandon():
-                work.abandon(tx, run.id, todo.occurrence, todo.attempt)
+                _call_off(tx, run, todo, decision.state.status)
             case Finish():
                 _finish(tx, run, todo)
+
+
+def _call_off(tx: Tx, run: Any, todo: Abandon, status: str) -> None:
+    """Nothing new is begun for this step, and nobody is asked about it; what was sent is settled by its worker."""
+    why = "the run was cancelled" if status == "cancelled" else "its time was over"
+    for row in actions.of_step(tx.conn, f"run:{run.id}", todo.occurrence, todo.attempt):
+        if row.state in UNSENT:
+            actions.move(tx, row, State.CANCELLED, summary=why)
+    work_id = work.abandon(tx, run.id, todo.occurrence, todo.attempt)
+    if work_id is not None:
+        approving.withdraw(tx, work_id, why)
+        for task in tasks.find(tx.conn, work_id=work_id, status="open"):
+            tasks.close(tx, task, ENGINE, {"withdrawn": why})
 
 
 def _finish(tx: Tx, run: Any, todo: Finish) -> None:
@@ -205,6 +224,7 @@ def _finish(tx: Tx, run: Any, todo: Finish) -> None:
         .where(run_table.c.id == run.id)
         .values(status=todo.status, reason=todo.reason, ended_at=tx.now)
     )
+    _lift_again(tx, run, todo.status)
     incidents.event(
         tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
         values={"reason": todo.reason},
@@ -215,4 +235,23 @@ def _finish(tx: Tx, run: Any, todo: Finish) -> None:
             text = f"{action.verb} on {action.target_name} came first; nobody has collected {', '.join(sorted(owed))}"
             tasks.open_task(
                 tx, run.incident_id, kind="evidence_owed", text=text, asks={"why": "str"}, action_id=action.id
+            )
+
+
+def _lift_again(tx: Tx, run: Any, status: str) -> None:
+    """A block whose time is over could not be lifted: it is tried again, and a person is told once."""
+    if not run.automatic or status == "succeeded":
+        return
+    for undo in actions.find(tx.conn, run_id=run.id):
+        if undo.undo_of is None or undo.state is State.DONE:
+            continue
+        original = actions.get(tx.conn, undo.undo_of)
+        hold = effects.hold_of(tx.conn, original)
+        if hold is None:
+            continue
+        work.arm(tx, tx.now + LIFT_AGAIN, "lease", hold.id, 1)
+        if not tasks.find(tx.conn, action_id=original.id, kind="lift_failed", status="open"):
+            text = f"{original.verb} on {original.target_name} is over but could not be lifted: {undo.summary}"
+            tasks.open_task(
+                tx, run.incident_id, kind="lift_failed", text=text, asks={"why": "str"}, action_id=original.id
             )

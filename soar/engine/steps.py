@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from soar.engine import approving, conductor, planning
+from soar.engine import approving, conductor, planning, releasing
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Calls
 from soar.engine.outcomes import Context
@@ -24,7 +24,7 @@ from soar.errors import Invalid, NotFound
 from soar.events import moment, stamp
 from soar.model import ENGINE
 from soar.playbook.model import Approval, Playbook, Soar
-from soar.protocol import GOOD, UNSENT, State
+from soar.protocol import GOOD, UNSENT, UNSETTLED, State
 from soar.store import actions, tasks, work
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
@@ -58,6 +58,7 @@ class _Prepared:
     """An action that the guards let through or stopped; `fresh` when it was inspected in this pass."""
 
     row: ActionRow
+    approval: Approval | None
     fresh: bool
 
 
@@ -84,6 +85,8 @@ class Steps:
 
     def perform(self, job: Job) -> Ended | Parked:
         """Do as much of the step as can be done now. Bad bindings end it as failed, with the reason."""
+        if job.work.notes.get(work.ABANDONED):
+            return self._settle(job)
         kinds: dict[str, Callable[[Job], Ended | Parked]] = {
             "action": self._watch if job.soar.verb == "watch" and job.soar.for_ else self._actions,
             "undo": self._actions,
@@ -100,22 +103,40 @@ class Steps:
 
     def _actions(self, job: Job) -> Ended | Parked:
         rows, left_out = self._planned(job, job.work.occurrence, job.soar, job.work.attempt)
-        approval = approving.wanted(rows, job.soar.approval)
-        looked, waiting = self._prepare_all(job, rows, approval)
+        approval = self._approval(rows, job.soar.approval)
+        looked, waiting = self._prepare_all(job, [(row, approval) for row in rows])
         if waiting is not None:
             return waiting
-        rows = self._carry_out(job, looked, approval)
+        rows = self._carry_out(job, looked)
         return self._standing(job, rows, approval) or _ended(rows, left_out)
 
-    def _carry_out(self, job: Job, rows: Sequence[_Prepared], approval: Approval | None) -> list[ActionRow]:
-        context = self._context(job, approval)
-        return [self.calls.carry_out(each.row, context, fresh=each.fresh) for each in rows]
+    def _settle(self, job: Job) -> Ended | Parked:
+        """Nobody waits for this step any more; what it sent must come to its outcome all the same."""
+        with self.parts.store.read() as conn:
+            rows = actions.of_step(conn, f"run:{job.run.id}", job.work.occurrence, job.work.attempt)
+        context = self._context(job, None)
+        settled = [self.calls.carry_out(row, context) if row.state in UNSETTLED else row for row in rows]
+        if any(row.state in UNSETTLED - {State.IN_DOUBT} for row in settled):
+            return Parked("called off; its last call is not settled yet", seconds=POLL_SECONDS)
+        return Ended("failed", reason="called off")
+
+    def _approval(self, rows: Sequence[ActionRow], named: Approval | None) -> Approval | None:
+        """What the playbook names, or the standard one where the engine or the release gate insists."""
+        wanted = approving.wanted(rows, named)
+        if wanted is not None or not any(row.undo_of for row in rows):
+            return wanted
+        with self.parts.store.read() as conn:
+            insists = any(row.undo_of and releasing.wants_second_person(conn, row) for row in rows)
+        return approving.STANDARD if insists else None
+
+    def _carry_out(self, job: Job, rows: Sequence[_Prepared]) -> list[ActionRow]:
+        return [self.calls.carry_out(each.row, self._context(job, each.approval), fresh=each.fresh) for each in rows]
 
     def _standing(self, job: Job, rows: Sequence[ActionRow], approval: Approval | None) -> Parked | None:
         """What still keeps the step open after its calls."""
         waiting = [row for row in rows if row.state is State.WAITING]
         if waiting:
-            return self._ask(job, waiting, approval)
+            return self._ask(job, [(row, approval) for row in waiting])
         if any(row.state is State.IN_DOUBT for row in rows):
             return Parked("in doubt: a person must say what happened")
         if any(row.state in (State.ACCEPTED, State.CONFIRMED) for row in rows):
@@ -134,41 +155,46 @@ class Steps:
                 return rows, {}
             variables = variables_at(job.playbook, job.state, occurrence)
             plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
-        caller = ENGINE if job.run.automatic else f"person:{job.run.started_by}"
+        caller = str(ENGINE) if job.run.automatic else f"{job.run.started_kind}:{job.run.started_by}"
 
         def store(tx: Tx) -> list[ActionRow]:
             work.check_fence(tx, job.work)
             return planning.insert(
-                tx, plan, run=job.run, step_path=occurrence, step=soar.slug, generation=attempt, caller=str(caller)
+                tx, plan, run=job.run, step_path=occurrence, step=soar.slug, generation=attempt, caller=caller
             )
 
         return self.parts.store.write(store), dict(plan.left_out)
 
     def _prepare_all(
-        self, job: Job, rows: Sequence[ActionRow], approval: Approval | None
+        self, job: Job, rows: Sequence[tuple[ActionRow, Approval | None]]
     ) -> tuple[list[_Prepared], Parked | None]:
-        """Bring every planned action before the guards; Parked while one must wait."""
-        context = self._context(job, approval)
+        """Bring every planned action before the guards; Parked while one must wait.
+
+        Persons are asked only once nothing waits for evidence, so that they are asked about all of it.
+        """
         looked = [
-            _Prepared(prepare(self.parts, row, context), fresh=True)
+            _Prepared(prepare(self.parts, row, self._context(job, approval)), approval, fresh=True)
             if row.state is State.PLANNED
-            else _Prepared(row, fresh=False)
-            for row in rows
+            else _Prepared(row, approval, fresh=False)
+            for row, approval in rows
         ]
-        waiting = [each.row for each in looked if each.row.state is State.WAITING]
-        if waiting:
-            return looked, self._ask(job, waiting, approval)
         if any(each.row.state is State.PLANNED for each in looked):
             return looked, self._evidence_box(job)
-        return looked, None
+        waiting = [(each.row, each.approval) for each in looked if each.row.state is State.WAITING]
+        return looked, self._ask(job, waiting) if waiting else None
 
-    def _ask(self, job: Job, waiting: Sequence[ActionRow], approval: Approval | None) -> Parked:
-        """Ask for the approval, once; while it is open there is nothing to ask anew."""
-        unasked = [row for row in waiting if row.approval_id is None]
-        if not unasked:
-            return Parked("waits for an approval")
-        wanted = approval or approving.STANDARD
-        return Parked("waits for an approval", lambda tx: approving.ask(tx, unasked, wanted, job.work, job.run))
+    def _ask(self, job: Job, waiting: Sequence[tuple[ActionRow, Approval | None]]) -> Parked:
+        """Ask for what is not asked yet: one approval for all actions that want the same one."""
+        wishes: dict[Approval, list[ActionRow]] = {}
+        for row, approval in waiting:
+            if row.approval_id is None:
+                wishes.setdefault(approval or approving.STANDARD, []).append(row)
+
+        def ask(tx: Tx) -> None:
+            for approval, rows in wishes.items():
+                approving.ask(tx, rows, approval, job.work, job.run)
+
+        return Parked("waits for an approval", ask if wishes else None)
 
     def _evidence_box(self, job: Job) -> Parked:
         """Evidence comes first: wait until it is there or its time box is spent."""
@@ -189,23 +215,23 @@ class Steps:
 
     def _group(self, job: Job) -> Ended | Parked:
         """Every guard and approval of the group's actions passes before the first call of any."""
-        approval = job.soar.approval
-        rows: list[ActionRow] = []
+        rows: list[tuple[ActionRow, Approval | None]] = []
         tolerant: set[str] = set()
         for member in conductor.members(job.playbook, job.state, job.work.occurrence):
             soar = job.playbook.workflow[member.step_id].soar or Soar()
             planned, _ = self._planned(job, member.occurrence, soar, member.attempt)
-            rows.extend(planned)
+            approval = self._approval(planned, soar.approval or job.soar.approval)
+            rows.extend((row, approval) for row in planned)
             tolerant.update(row.id for row in planned if soar.partial_ok)
-        looked, waiting = self._prepare_all(job, rows, approval)
+        looked, waiting = self._prepare_all(job, rows)
         if waiting is not None:
             return waiting
-        rows = [each.row for each in looked]
-        stopped = [row for row in rows if row.state not in GOOD | {State.READY} and row.id not in tolerant]
+        final = [each.row for each in looked]
+        stopped = [row for row in final if row.state not in GOOD | {State.READY} and row.id not in tolerant]
         if not stopped:
             return Ended("ok")
         said = "; ".join(f"{row.verb} on {row.target_name}: {row.state.value}, {row.summary}" for row in stopped)
-        self.parts.store.write(lambda tx: _call_off(tx, rows))
+        self.parts.store.write(lambda tx: _call_off(tx, job.work, final))
         return Ended("failed", reason=f"together means all or none; {said}")
 
     # --- persons -----------------------------------------------------------------------------
@@ -239,16 +265,19 @@ class Steps:
         looks = max(1, min(WATCH_LOOKS, int(total)))
         look = int(job.work.notes.get("look", 0)) + 1
         rows, _ = self._planned(job, f"{job.work.occurrence}@{look}", job.soar, job.work.attempt)
-        looked, _ = self._prepare_all(job, rows, None)
-        rows = self._carry_out(job, looked, None)
+        looked, _ = self._prepare_all(job, [(row, None) for row in rows])
+        rows = self._carry_out(job, looked)
         hits = [hit for row in rows for hit in row.outputs.get("hits", [])]
         if hits:
             again = [row.target.id for row in rows if row.outputs.get("hits")]
             said = f"seen again: {', '.join(map(str, hits))}"
             return Ended("failed", outputs={"hits": hits, "again": again}, reason=said)
-        if look > looks:
-            return _ended(rows, {})
-        return Parked(f"watching, look {look}", seconds=total / looks, notes={"look": look})
+        blind = int(job.work.notes.get("blind", 0)) + any(row.state not in GOOD for row in rows)
+        if look <= looks:
+            return Parked(f"watching, look {look}", seconds=total / looks, notes={"look": look, "blind": blind})
+        if blind:
+            return Ended("failed", reason=f"{blind} of {look} looks saw nothing, because they could not look")
+        return _ended(rows, {})
 
 
 def parked(tx: Tx, row: WorkRow, how: Parked) -> None:
@@ -260,7 +289,8 @@ def parked(tx: Tx, row: WorkRow, how: Parked) -> None:
         work.arm(tx, tx.now + timedelta(seconds=how.seconds), "wake", row.id)
 
 
-def _call_off(tx: Tx, rows: Sequence[ActionRow]) -> None:
+def _call_off(tx: Tx, held: WorkRow, rows: Sequence[ActionRow]) -> None:
+    work.check_fence(tx, held)
     for row in rows:
         now = actions.get(tx.conn, row.id)
         if now.state in UNSENT:

@@ -74,11 +74,15 @@ def count_votes(approval: ApprovalFacts, *, starter: str, confirmer: str, digest
 
     `confirmer` is who confirmed the alert of an automatic run, empty for a run that a person began.
     A deny by any person who may vote decides; it needs no independence. At least one voice is needed.
+    Of several whom one hand armed the same day, the one with the lowest id (known longest) counts.
     """
     bound = ({approval.digest, digest} if covers(approval, digest) else {digest}) - {""}
     grants: dict[str, frozenset[str]] = {}
+    hands: dict[str, frozenset[str]] = {}
     for vote in approval.voters:
         grants[vote.person_id] = grants.get(vote.person_id, frozenset()) | vote.granted_by
+        armed_by = frozenset() if vote.setting_up else vote.granted_by
+        hands[vote.person_id] = hands.get(vote.person_id, frozenset()) | armed_by
     ignored: list[tuple[str, str]] = []
     candidates: list[str] = []
     denied: list[str] = []
@@ -86,7 +90,7 @@ def count_votes(approval: ApprovalFacts, *, starter: str, confirmer: str, digest
         who = vote.person_id
         why = _unheard(vote, approval, bound)
         if not why and vote.decision == "approve":
-            why = _dependent(who, grants[who], approval, starter, confirmer)
+            why = _dependent(who, grants[who], approval, starter, confirmer) or _same_hand(hands[who], approval)
             why = why or ("voted before; persons are counted, not keys" if who in candidates else "")
         if why:
             ignored.append((who, why))
@@ -94,16 +98,11 @@ def count_votes(approval: ApprovalFacts, *, starter: str, confirmer: str, digest
             candidates.append(who)
         elif who not in denied:
             denied.append(who)
-    approved = [who for who in candidates if not grants[who] & set(candidates)]
-    ignored += [
-        (who, f"got role or key today from {', '.join(sorted(grants[who] & set(candidates)))}, who votes too")
-        for who in candidates
-        if who not in approved
-    ]
+    between = _between_voters(candidates, grants, hands)
     return VoteCount(
         required=max(1, approval.required),
-        approved_by=tuple(approved),
-        ignored=tuple(ignored),
+        approved_by=tuple(who for who in candidates if who not in between),
+        ignored=(*ignored, *between.items()),
         denied_by=tuple(denied),
     )
 
@@ -169,3 +168,30 @@ def _dependent(who: str, grants: frozenset[str], approval: ApprovalFacts, starte
     if near := sorted(grants & {starter, confirmer, who} - {""}):
         return f"got role or key today from {', '.join(near)}"
     return ""
+
+
+def _same_hand(hands: frozenset[str], approval: ApprovalFacts) -> str:
+    """Why a person whom somebody armed today is not apart from the starter: the same hand armed both."""
+    if shared := sorted(hands & approval.issuers):
+        return f"got role or key today from {', '.join(shared)}, as did the other person"
+    return ""
+
+
+def _between_voters(
+    candidates: list[str], grants: dict[str, frozenset[str]], hands: dict[str, frozenset[str]]
+) -> dict[str, str]:
+    """Which of those who approve are not apart from each other, and why; the order of votes decides nothing."""
+    found = {
+        who: f"got role or key today from {', '.join(near)}, who votes too"
+        for who in candidates
+        if (near := sorted(grants[who] & set(candidates)))
+    }
+    heard: list[str] = []
+    for who in sorted(set(candidates) - set(found)):
+        other = next((each for each in heard if hands[who] & hands[each]), None)
+        if other is None:
+            heard.append(who)
+        else:
+            shared = ", ".join(sorted(hands[who] & hands[other]))
+            found[who] = f"got role or key today from {shared}, as did {other}, who votes too"
+    return found

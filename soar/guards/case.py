@@ -28,7 +28,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One voice on an approval. `granted_by`: who issued this person's role or key the same day."""
+    """One voice on an approval. `granted_by`: who issued this person's role or key the same day.
+
+    `setting_up`: cast on the installation's first day, where the settings let one hand arm everybody.
+    """
 
     person_id: str
     decision: Literal["approve", "deny"]
@@ -36,6 +39,7 @@ class Vote:
     kind: Literal["person", "service"] = "person"
     roles: frozenset[str] = frozenset()
     granted_by: frozenset[str] = frozenset()
+    setting_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

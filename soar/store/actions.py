@@ -47,6 +47,12 @@ def get(conn: sa.Connection, key: str) -> ActionRow:
     return ActionRow.from_row(row)
 
 
+def known(conn: sa.Connection, key: str | None) -> ActionRow | None:
+    """The action that a key found at a target belongs to, if it is one of ours."""
+    row = conn.execute(sa.select(table).where(table.c.id == key)).first() if key else None
+    return ActionRow.from_row(row) if row is not None else None
+
+
 def move(
     tx: Tx,
     action: ActionRow,

@@ -16,14 +16,17 @@ import sqlalchemy as sa
 
 from soar.access import ROLES
 from soar.errors import Conflict, Invalid, NotFound, Unauthenticated
-from soar.events import Kind
+from soar.events import Kind, moment
 from soar.ids import new_id
-from soar.model import Actor
+from soar.model import ENGINE, Actor
 from soar.store import streams
 from soar.store.session import Tx
-from soar.store.tables import keys, persons, roles
+from soar.store.tables import events, keys, meta, persons, roles
 
 PREFIX = "soar_"
+DAY = timedelta(days=1)
+SAME_DAY_ISSUER = "same_day_issuer"
+"""The row of `meta` that holds the setting guards.same_day_issuer; without it the rule is strict."""
 
 
 def _check_roles(wanted: Iterable[str]) -> list[str]:
@@ -75,10 +78,43 @@ def issue_key(
     return secret
 
 
+def change_person(tx: Tx, person_id: str, *, active: bool, wanted: Iterable[str], by: Actor) -> None:
+    """Let a person in or keep them out, and give them exactly these roles; nothing is written for no change.
+
+    Raises NotFound, Invalid for an unknown role, Conflict when nobody would be left to administrate.
+    """
+    wanted = set(_check_roles(wanted))
+    row = tx.conn.execute(sa.select(persons).where(persons.c.id == person_id)).first()
+    if row is None:
+        raise NotFound(f"no person {person_id!r}")
+    held = set(tx.conn.execute(sa.select(roles.c.role).where(roles.c.person_id == person_id)).scalars())
+    granted, ended = sorted(wanted - held), sorted(held - wanted)
+    if not granted and not ended and active == row.active:
+        return
+    tx.conn.execute(persons.update().where(persons.c.id == person_id).values(active=active))
+    tx.conn.execute(roles.delete().where(roles.c.person_id == person_id, roles.c.role.in_(ended)))
+    for role in granted:
+        tx.conn.execute(
+            roles.insert().values(id=new_id(), person_id=person_id, role=role, granted_at=tx.now, granted_by=by.id)
+        )
+    administrators = sa.select(persons.c.id).join(roles, roles.c.person_id == persons.c.id)
+    if not tx.conn.execute(administrators.where(persons.c.active, roles.c.role == "admin")).first():
+        raise Conflict("nobody would be left to administrate; make another administrator first")
+    armed = bool(granted) or (active and not row.active)
+    streams.append(
+        tx, streams.SYSTEM, Kind.PERSON_CHANGED, actor=by,
+        data={"person": person_id, "granted": granted, "ended": ended, "active": active, "armed": armed},
+    )  # fmt: skip
+
+
 def revoke_key(tx: Tx, key_id: str, by: Actor) -> None:
-    """End a key at once; raises NotFound."""
-    if not tx.conn.execute(keys.update().where(keys.c.id == key_id).values(revoked_at=tx.now)).rowcount:
+    """End a key at once; one that has ended already stays as it is. Raises NotFound."""
+    row = tx.conn.execute(sa.select(keys.c.revoked_at).where(keys.c.id == key_id)).first()
+    if row is None:
         raise NotFound(f"no key {key_id!r}")
+    if row.revoked_at is not None:
+        return
+    tx.conn.execute(keys.update().where(keys.c.id == key_id).values(revoked_at=tx.now))
     streams.append(tx, streams.SYSTEM, Kind.KEY_REVOKED, actor=by, data={"key": key_id})
 
 
@@ -97,15 +133,46 @@ def authenticate(conn: sa.Connection, secret: str, now: datetime) -> Actor:
 
 
 def issuers_of_day(conn: sa.Connection, person_id: str, now: datetime) -> frozenset[str]:
-    """Who granted this person a role or issued their key within the last 24 hours."""
-    since = now - timedelta(days=1)
-    granted = conn.execute(
-        sa.select(roles.c.granted_by).where(roles.c.person_id == person_id, roles.c.granted_at > since)
+    """Who made this person, granted them a role or issued their key within the last 24 hours.
+
+    Who armed those issuers within that time is told too: a hand does not get another by passing
+    through a third person. The engine, which makes the first administrator, is nobody's hand. The
+    events are asked, not the rows: a role that was ended again was granted nevertheless.
+    """
+    arming = (Kind.PERSON_ADDED.value, Kind.PERSON_CHANGED.value, Kind.KEY_ISSUED.value)
+    bodies = conn.execute(
+        sa.select(events.c.body).where(
+            events.c.stream == streams.SYSTEM, events.c.kind.in_(arming), events.c.recorded_at > now - DAY
+        )
     ).scalars()
-    issued = conn.execute(
-        sa.select(keys.c.created_by).where(keys.c.person_id == person_id, keys.c.created_at > since)
-    ).scalars()
-    return frozenset(granted) | frozenset(issued)
+    hands: dict[str, set[str]] = {}
+    for said in map(streams.said, bodies):
+        data = said["data"]
+        kind, _, issuer = said["actor"].partition(":")
+        if kind != ENGINE.kind and data.get("armed", True):
+            hands.setdefault(data["person"] or data["service"], set()).add(issuer)
+    found: set[str] = set()
+    asked = {person_id}
+    while asked:
+        found |= (more := set().union(*(hands.get(each, set()) for each in asked)) - found)
+        asked = more
+    return frozenset(found)
+
+
+def keep_same_day_rule(tx: Tx, rule: str) -> None:
+    """Put the setting guards.same_day_issuer where the counting of votes finds it."""
+    if not tx.conn.execute(meta.update().where(meta.c.name == SAME_DAY_ISSUER).values(value=rule)).rowcount:
+        tx.conn.execute(meta.insert().values(name=SAME_DAY_ISSUER, value=rule))
+
+
+def set_up_until(conn: sa.Connection) -> datetime | None:
+    """Until when one hand may arm everybody: 24 hours from the first event of all. None: never (strict)."""
+    rule = conn.execute(sa.select(meta.c.value).where(meta.c.name == SAME_DAY_ISSUER)).scalar()
+    if rule != "bootstrap":
+        return None
+    first = sa.select(events.c.body).where(events.c.stream == streams.SYSTEM, events.c.seq == 0)
+    body = conn.execute(first).scalar()
+    return moment(streams.said(body)["recorded_at"]) + DAY if body else None
 
 
 def named(conn: sa.Connection, person_id: str) -> str:

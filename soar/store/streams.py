@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from soar import events as written
+from soar.errors import Problem, Unavailable
 from soar.ids import new_id
 from soar.model import ENGINE, Actor, Event
 from soar.phases import Phase
@@ -69,9 +70,12 @@ def append(
 
 
 def read(conn: sa.Connection, stream: str, after: int = -1, limit: int = 1_000_000) -> list[Event]:
-    """The events of a stream in order, from the position behind `after`."""
-    query = sa.select(events).where(events.c.stream == stream, events.c.seq > after).order_by(events.c.seq).limit(limit)
-    rows = conn.execute(query).all()
+    """The events of a stream in order, from the position behind `after`, as their stored bytes say.
+
+    Raises Unavailable where those bytes are no event any more.
+    """
+    columns = sa.select(events.c.id, events.c.body).where(events.c.stream == stream, events.c.seq > after)
+    rows = conn.execute(columns.order_by(events.c.seq).limit(limit)).all()
     values = _values(conn, [row.id for row in rows])
     return [_event(row, {name: value for name, (_, value) in values.get(row.id, {}).items()}) for row in rows]
 
@@ -83,6 +87,42 @@ def bodies(conn: sa.Connection, stream: str) -> list[Body]:
     ).all()
     values = _values(conn, [row.id for row in rows])
     return [(bytes(row.body), values.get(row.id, {})) for row in rows]
+
+
+def verify(conn: sa.Connection, stream: str) -> tuple[int, list[Problem]]:
+    """How many events a stream has, and what is wrong: with the stored bytes, and with the columns beside them."""
+    # As text, since a forged time may be none: whatever stands there is compared, nothing is parsed by the driver.
+    columns = [
+        events.c.id, events.c.stream, events.c.seq, events.c.kind, events.c.actor, events.c.hash, events.c.prev,
+        sa.type_coerce(events.c.at, sa.String).label("at"),
+        sa.type_coerce(events.c.recorded_at, sa.String).label("recorded_at"),
+    ]  # fmt: skip
+    rows = conn.execute(sa.select(*columns).where(events.c.stream == stream).order_by(events.c.seq)).all()
+    beside = [
+        {**row._mapping, "at": _stamped(row.at), "recorded_at": _stamped(row.recorded_at)}  # noqa: SLF001
+        for row in rows
+    ]
+    return len(rows), written.verify_stream(stream, bodies(conn, stream), beside)
+
+
+def said(body: bytes) -> Any:
+    """What an event's stored bytes say; raises Unavailable where they are no event any more."""
+    try:
+        found = json.loads(body)
+        if isinstance(found["data"], dict) and isinstance(found["actor"], str):
+            return found
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise Unavailable("the record holds an event that cannot be read; verify the log")
+
+
+def _stamped(value: Any) -> str:
+    """A time as it stands in a column (SQLite: text without a zone), as the bytes would say it."""
+    try:
+        at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return written.stamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except ValueError:
+        return str(value)
 
 
 def names(conn: sa.Connection) -> Iterator[str]:
@@ -100,10 +140,15 @@ def _values(conn: sa.Connection, ids: Sequence[str]) -> dict[str, dict[str, tupl
 
 
 def _event(row: Any, values: Mapping[str, Any]) -> Event:
-    body = json.loads(row.body)
-    data = body["data"]
-    phase = data.get("phase")
-    return Event(
-        id=row.id, stream=row.stream, seq=row.seq, kind=row.kind, at=row.at, recorded_at=row.recorded_at,
-        actor=row.actor, data=data, values=values, phase=Phase(phase) if phase in set(Phase) else None,
-    )  # fmt: skip
+    """The event of a row, from its bytes alone: the columns beside them serve only to find it."""
+    body = said(row.body)
+    try:
+        phase = body["data"].get("phase")
+        return Event(
+            id=body["id"], stream=body["stream"], seq=body["seq"], kind=body["kind"],
+            at=written.moment(body["at"]), recorded_at=written.moment(body["recorded_at"]),
+            actor=body["actor"], data=body["data"], values=values,
+            phase=Phase(phase) if phase in set(Phase) else None,
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable("the record holds an event that cannot be read; verify the log") from error

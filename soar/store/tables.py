@@ -126,8 +126,8 @@ playbooks = sa.Table(
 runs = sa.Table(
     "runs", metadata, _id(), _ref("incident_id", "incidents"), _text("playbook_digest"), _text("playbook_slug"),
     _text("status", index=True), _json("state"), _json("inputs"), _text("why"), _text("started_by"),
-    _flag("automatic"), _int("priority"), _at("created_at"), _at("started_at", null=True), _at("ended_at", null=True),
-    _text("reason", default=""),
+    _text("started_kind", default="person"), _flag("automatic"), _int("priority"), _at("created_at"),
+    _at("started_at", null=True), _at("ended_at", null=True), _text("reason", default=""),
 )  # fmt: skip
 work = sa.Table(
     "work", metadata, _id(), _ref("run_id", "runs"), _text("occurrence"), _int("attempt"), _text("kind"),
@@ -154,7 +154,8 @@ effects = sa.Table(
 )  # fmt: skip
 holds = sa.Table(
     "holds", metadata, _id(), _ref("effect_id", "effects"), _ref("incident_id", "incidents"), _text("action_id"),
-    _text("owner"), _text("reason"), _at("review_at", null=True), _at("placed_at"), _at("ended_at", null=True),
+    _text("owner"), _text("reason"), _at("review_at", null=True), _at("expires_at", null=True),
+    _at("placed_at"), _at("ended_at", null=True),
     _text("end_reason", null=True), _flag("overdue"),
 )  # fmt: skip
 due = sa.Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from soar.store.session import Tx
 from soar.store.tables import due, work
 
 CLAIM = timedelta(seconds=60)
+"""How long a claim holds unless its worker lengthens it."""
+ABANDONED = "abandoned"
 
 
 def add(
@@ -65,21 +67,33 @@ def check_fence(tx: Tx, row: WorkRow) -> None:
 
 
 def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> None:
-    """Let go of a row that waits for something; it costs nobody anything until it is woken."""
+    """Let go of a row that waits for something; it costs nobody anything until it is woken.
+
+    A wake that came while the row was still held is not lost: the row is ready again at once.
+    """
     check_fence(tx, row)
-    tx.conn.execute(
-        work.update()
-        .where(work.c.id == row.id)
-        .values(state="parked", owner=None, notes={**row.notes, **(notes or {})})
-    )
+    said = {**_notes(tx, row.id), **(notes or {})}
+    rung = said.pop("rung", False)
+    state = "ready" if rung else "parked"
+    tx.conn.execute(work.update().where(work.c.id == row.id).values(state=state, owner=None, notes=said))
+    if rung:
+        tx.ring(row.id)
 
 
 def wake(tx: Tx, work_id: str) -> bool:
-    """Make a parked row ready again. False when it was not parked (a late or doubled wake)."""
+    """Make a parked row ready again; one that is held is marked, so that it cannot park on what it read.
+
+    False when there was nobody to wake (a late or doubled wake).
+    """
     woken = tx.conn.execute(work.update().where(work.c.id == work_id, work.c.state == "parked").values(state="ready"))
     if woken.rowcount:
         tx.ring(work_id)
-    return bool(woken.rowcount)
+        return True
+    held = sa.select(work.c.notes).where(work.c.id == work_id, work.c.state == "claimed").with_for_update()
+    notes = tx.conn.execute(held).scalar()
+    if notes is not None:
+        tx.conn.execute(work.update().where(work.c.id == work_id).values(notes={**notes, "rung": True}))
+    return notes is not None
 
 
 def done(tx: Tx, row: WorkRow) -> None:
@@ -88,13 +102,55 @@ def done(tx: Tx, row: WorkRow) -> None:
     tx.conn.execute(work.update().where(work.c.id == row.id).values(state="done", owner=None))
 
 
-def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> None:
-    """End a row whoever holds it; the holder's next write meets a stale fence."""
-    tx.conn.execute(
-        work.update()
-        .where(work.c.run_id == run_id, work.c.occurrence == occurrence, work.c.attempt == attempt)
-        .values(state="done", owner=None, fence=work.c.fence + 1)
+def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
+    """The conductor waits for this row no more; returns its id.
+
+    Nothing new is begun for it, but what was sent must come to its outcome: whoever holds the row
+    goes on to settle that, and a row that nobody holds is made ready for the same.
+    """
+    where = (work.c.run_id == run_id, work.c.occurrence == occurrence, work.c.attempt == attempt)
+    row = tx.conn.execute(sa.select(work).where(*where, work.c.state != "done").with_for_update()).first()
+    if row is None:
+        return None
+    state = row.state if row.state == "claimed" else "ready"
+    notes = {**row.notes, ABANDONED: True}
+    tx.conn.execute(work.update().where(work.c.id == row.id).values(state=state, notes=notes))
+    tx.ring(row.id)
+    return str(row.id)
+
+
+def is_abandoned(tx: Tx, row: WorkRow) -> bool:
+    """Nothing new may be begun for this row."""
+    return bool(_notes(tx, row.id).get(ABANDONED))
+
+
+def extend(tx: Tx, held: Collection[str]) -> None:
+    """Lengthen the claims of rows whose workers are alive."""
+    if held:
+        tx.conn.execute(
+            work.update()
+            .where(work.c.id.in_(list(held)), work.c.state == "claimed")
+            .values(claimed_until=tx.now + CLAIM)
+        )
+
+
+def free_expired(tx: Tx) -> int:
+    """Free claims that nobody has lengthened: their workers are gone. The fence keeps a late one out."""
+    expired = (
+        tx.conn.execute(sa.select(work.c.id).where(work.c.state == "claimed", work.c.claimed_until <= tx.now))
+        .scalars()
+        .all()
     )
+    for work_id in expired:
+        tx.conn.execute(
+            work.update().where(work.c.id == work_id).values(state="ready", owner=None, fence=work.c.fence + 1)
+        )
+        tx.ring(work_id)
+    return len(expired)
+
+
+def _notes(tx: Tx, work_id: str) -> dict[str, Any]:
+    return dict(tx.conn.execute(sa.select(work.c.notes).where(work.c.id == work_id)).scalar_one())
 
 
 def reclaim(tx: Tx) -> int:
@@ -122,18 +178,22 @@ def disarm(tx: Tx, kind: str, ref: str) -> None:
     tx.conn.execute(due.delete().where(due.c.kind == kind, due.c.ref == ref, due.c.state == "armed"))
 
 
-def take_due(tx: Tx) -> Any | None:
-    """The earliest timer whose time has come, marked as fired; None when nothing is due."""
-    row = tx.conn.execute(
-        sa.select(due)
-        .where(due.c.state == "armed", due.c.at <= tx.now)
-        .order_by(due.c.at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
-    if row is not None:
-        tx.conn.execute(due.update().where(due.c.id == row.id).values(state="fired"))
-    return row
+def due_now(conn: sa.Connection, now: datetime) -> str | None:
+    """The id of the earliest timer whose time has come."""
+    query = sa.select(due.c.id).where(due.c.state == "armed", due.c.at <= now).order_by(due.c.at).limit(1)
+    found: str | None = conn.execute(query).scalar()
+    return found
+
+
+def take(tx: Tx, timer_id: str) -> Any | None:
+    """A timer, marked as fired; None when another poller took it first."""
+    taken = tx.conn.execute(due.update().where(due.c.id == timer_id, due.c.state == "armed").values(state="fired"))
+    return tx.conn.execute(sa.select(due).where(due.c.id == timer_id)).one() if taken.rowcount else None
+
+
+def postpone(tx: Tx, timer_id: str, by: timedelta) -> None:
+    """Put a timer off, so that one that cannot fire holds up no other."""
+    tx.conn.execute(due.update().where(due.c.id == timer_id, due.c.state == "armed").values(at=tx.now + by))
 
 
 def next_due(conn: sa.Connection) -> datetime | None:

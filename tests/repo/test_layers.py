@@ -18,6 +18,7 @@ BROAD = {
     "soar/registry.py": "whatever a foreign module raises must not stop the others",
     "soar/store/session.py": "handed to the thread that asked, whatever it is",
     "soar/engine/contact.py": "around the adapter call: an adapter may break in any way",
+    "soar/engine/due.py": "the poller's last handler: one timer that breaks must not stop the others",
     "soar/engine/runner.py": "the worker's last handler: a step that breaks must not take the worker along",
     "api/edge.py": "the last handler of the HTTP door",
 }

@@ -28,7 +28,10 @@ def settings(tmp_path: Path, lab: Lab) -> Settings:
         data=tmp_path / "data",
         adapters={"lab": {"kind": "lab", "url": lab.url, "timeout": 2}},
         guards=GuardSettings(
-            hard=ProtectionSettings(names=("soar*",)), soft=ProtectionSettings(tags=("protected",)), evidence_box=1.0
+            hard=ProtectionSettings(names=("soar*",)),
+            soft=ProtectionSettings(tags=("protected",)),
+            evidence_box=1.0,
+            same_day_issuer="bootstrap",
         ),
     )
 
