@@ -152,6 +152,19 @@ class Intake:
         playbooks = self._choose(tx, incident_id, alert.facts, grew, actor)
         return _taken(alert_id, incident_id, "joined" if joined else "opened", why, 1, playbooks)
 
+    def _repeat(
+        self, tx: Tx, known: Any, same: bool, alert: Alert, resolved: list[Resolved], digest: str, actor: Actor
+    ) -> dict[str, Any]:
+        """Count it once more; what the source says anew of the same finding is taken over."""
+        count = alerts.count_again(tx, known.id)
+        changed = same and alerts.differs(known, alert)
+        incidents.event(
+            tx, known.incident_id, Kind.ALERT_REPEATED, actor=actor,
+            data={"alert": known.id, "count": count, "changed": changed}, values={"raw_sha256": digest},
+        )  # fmt: skip
+        playbooks = self._update(tx, known, alert, resolved, actor) if changed else []
+        return _taken(known.id, known.incident_id, "counted", "", count, playbooks)
+
     def _update(self, tx: Tx, known: Any, alert: Alert, resolved: list[Resolved], actor: Actor) -> list[dict[str, Any]]:
         """The source says more of a finding that it told us of before; severity is only ever raised."""
         alerts.update(tx, known, alert)

@@ -89,7 +89,7 @@ def insert(tx: Tx, alert: Alert, incident_id: str, raw_sha256: str, joined_why: 
 
 
 def _told(conn: sa.Connection, alert: Alert) -> dict[int, Any]:
-    """Every alert of this source id: 1 is the first one, those that came again after a close follow (`#2` and so on)."""
+    """Every alert of this source id: 1 is the first, those behind (`#2` ...) came after a close."""
     own = alert.source_alert_id
     named = sa.or_(alerts.c.source_alert_id == own, alerts.c.source_alert_id.startswith(f"{own}#", autoescape=True))
     found = {}

@@ -126,6 +126,12 @@ def _everybody(tx: Tx) -> dict[str, str]:
     }
 
 
+def unlock(conn: sa.Connection) -> None:
+    """Take the triggers away that keep events as they are, as somebody at the database could."""
+    for trigger in conn.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all():
+        conn.execute(sa.text(f"DROP TRIGGER {trigger}"))
+
+
 @contextmanager
 def knock(folder: Path, **settings: Any) -> Iterator[Door]:
     """Build a house and open its door; `ana` is analyst and responder, each role has a person of its name."""

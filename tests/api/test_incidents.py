@@ -40,6 +40,13 @@ def test_a_judgement_needs_the_version_that_was_read(door: Door) -> None:
     assert len(door.events("incident.determined", f"incident:{incident}")) == 1
 
 
+def test_whoever_confirms_again_does_not_free_the_first_one_to_vote(door: Door) -> None:
+    incident = door.incident()
+    body = {"determination": "confirmed", "reason": "seen on the host"}
+    for who in ("ana", "responder"):
+        assert door.post(f"/incidents/{incident}/determine", body, who)["confirmed_by"] == "ana"
+
+
 def test_an_incident_is_declared_once_and_noted_often(door: Door) -> None:
     incident = door.incident()
     assert door.post(f"/incidents/{incident}/declare", {"why": "customers are hit"})["declared_by"] == "ana"

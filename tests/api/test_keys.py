@@ -86,6 +86,11 @@ def test_a_role_opens_exactly_the_routes_of_its_permissions(door: Door, role: st
             assert all(each in said["detail"] for each, may in ROLES.items() if permission in may)
 
 
+def test_who_may_download_a_package_may_read_the_raw_evidence_in_it() -> None:
+    may = {role for role, permissions in ROLES.items() if "package.read" in permissions}
+    assert may == {role for role in may if "evidence.read" in ROLES[role]} == {"forensic"}
+
+
 def test_a_viewer_writes_nothing(door: Door) -> None:
     writes = [(method, path) for method, path, _ in operations() if method != "GET"]
     before = door.counts()

@@ -198,7 +198,13 @@ def test_a_reading_of_evidence_stands_in_its_custody(site: Door, incident: str) 
 def test_a_package_is_built_downloaded_and_verified_offline(site: Door, incident: str, tmp_path: Path) -> None:
     body = {"recipient": "State CERT", "purpose": "criminal complaint"}
     made = site.post(f"/incidents/{incident}/packages", body, "forensic", 201)
-    answer = site.call("GET", f"/packages/{made['id']}/content", "auditor")
+    read = site.events("evidence.read", f"incident:{incident}")
+    problem(site.call("GET", f"/packages/{made['id']}/content", "auditor"), 403, "forbidden")
+    assert site.events("evidence.read", f"incident:{incident}") == read
+    answer = site.call("GET", f"/packages/{made['id']}/content", "forensic")
+    (left,) = site.events("evidence.read", f"incident:{incident}")[len(read) :]
+    assert left.data == {"package": made["id"], "act": "downloaded", "sha256": made["sha256"]}
+    assert left.actor == f"person:{site.get('/me', 'forensic')['id']}"
     assert (hashlib.sha256(answer.content).hexdigest(), len(answer.content)) == (made["sha256"], made["size"])
     path = tmp_path / "package.zip"
     path.write_bytes(answer.content)
@@ -209,7 +215,7 @@ def test_a_package_is_built_downloaded_and_verified_offline(site: Door, incident
         names = [name for name in packed.namelist() if "/custody/" in name]
         assert names
         assert b"State CERT" in packed.read(names[0])
-    problem(site.call("GET", "/packages/nothing/content", "auditor"), 404, "not_found")
+    problem(site.call("GET", "/packages/nothing/content", "forensic"), 404, "not_found")
 
 
 def test_the_incident_closes_only_when_every_containment_is_decided(site: Door, incident: str) -> None:

@@ -40,6 +40,15 @@ VOTES = [
     ("who appointed themselves today", [vote("ann", granted_by=frozenset({"ann"}))], False, "key today from ann$"),
     ("whom an uninvolved admin appointed today", [vote("ann", granted_by=frozenset({"root"}))], True, ""),
     ("who issued the starter's key today", [vote("eve")], False, "issued the starter's role or key"),
+    ("whom the starter's issuer armed today", [vote("ann", granted_by=frozenset({"eve"}))], False, "from eve, as did"),
+    (
+        "whom the starter's issuer armed while the team is set up",
+        [vote("ann", granted_by=frozenset({"eve"}), setting_up=True)], True, "",
+    ),
+    (
+        "whom the starter armed while the team is set up",
+        [vote("ann", granted_by=frozenset({"sam"}), setting_up=True)], False, "today from sam",
+    ),
     ("an approver and a denier", [vote("ann"), vote("bob", "deny")], False, ""),
     ("who changed their mind to no", [vote("ann"), vote("ann", "deny")], False, ""),
     ("who changed their mind to yes", [vote("ann", "deny"), vote("ann")], False, ""),
@@ -76,6 +85,20 @@ def test_an_issuer_and_the_fresh_approver_are_one_pair_of_eyes() -> None:
     )
     assert count.approved_by == ("ann",)
     assert not count.granted
+
+
+def test_two_voters_whom_one_hand_armed_today_are_one_pair_of_eyes() -> None:
+    """One administrator makes two responders and speaks with both: that is one voice, in either order."""
+    voters = tuple(vote(who, granted_by=frozenset({"root"})) for who in ("bob", "ann"))
+    asked = ApprovalFacts(digest=DIGEST, required=2, voters=voters)
+    for facts in (asked, replace(asked, voters=voters[::-1])):
+        count = count_votes(facts, starter="sam", confirmer="", digest=DIGEST)
+        assert (count.approved_by, count.granted) == (("ann",), False)
+        assert count.ignored == (("bob", "got role or key today from root, as did ann, who votes too"),)
+    known = replace(asked, voters=(*voters, vote("zoe")))
+    assert count_votes(known, starter="sam", confirmer="", digest=DIGEST).approved_by == ("ann", "zoe")
+    early = replace(asked, voters=tuple(replace(each, setting_up=True) for each in voters))
+    assert count_votes(early, starter="sam", confirmer="", digest=DIGEST).granted
 
 
 def test_a_second_clean_key_does_not_wash_a_fresh_role() -> None:

@@ -35,7 +35,7 @@ votes = st.builds(
     digest=st.sampled_from(("d", "d", "other")),
     kind=st.sampled_from(("person", "person", "service")),
     roles=st.frozensets(st.sampled_from(("approver", "analyst")), max_size=2),
-    granted_by=st.frozensets(st.sampled_from(PERSONS), max_size=1),
+    granted_by=st.frozensets(st.sampled_from((*PERSONS, "root")), max_size=2),
 )
 approvals = st.builds(
     ApprovalFacts,
@@ -43,6 +43,7 @@ approvals = st.builds(
     required=st.integers(0, 3),
     voters=st.lists(votes, max_size=6).map(tuple),
     any_of=st.sampled_from((frozenset(), frozenset({"approver"}))),
+    issuers=st.frozensets(st.sampled_from(("eve", "root")), max_size=1),
 )
 
 
@@ -124,6 +125,12 @@ def test_each_counted_person_is_independent_and_counted_once(approval: ApprovalF
     for voter in approval.voters:
         if voter.person_id in count.approved_by:
             assert not voter.granted_by & {"sam", "cat", *count.approved_by}
+            assert not voter.granted_by & approval.issuers
+    hands = [
+        frozenset().union(*(voter.granted_by for voter in approval.voters if voter.person_id == who))
+        for who in count.approved_by
+    ]
+    assert sum(map(len, hands)) == len(frozenset().union(*hands)), "two counted voices have one hand behind them"
 
 
 @given(approvals, votes)
