@@ -25,17 +25,18 @@ from evidence.signer import Ed25519Signer
 from evidence.vault import FolderVault
 from playbooks import shipped
 from soar.clock import Anchor, SystemClock, boot_id
-from soar.config import GuardSettings, ProtectionSettings, Settings
+from soar.config import GuardSettings, ProtectionSettings, Settings, check_secrets
 from soar.engine.due import poll
 from soar.engine.parts import Parts
 from soar.engine.runner import Runner
-from soar.errors import Conflict, SoarError
+from soar.errors import Conflict, Invalid, SoarError
 from soar.events import Kind
 from soar.guards.policy import Cap, Freeze, Policy, Protection
 from soar.ids import new_id
 from soar.intake import Intake
 from soar.model import ENGINE
 from soar.playbook import yaml_form
+from soar.playbook.model import Playbook
 from soar.ports import Adapter, Directory
 from soar.registry import Registry
 from soar.store import people, runs, streams, work
@@ -138,6 +139,9 @@ def work_forever(runner: Runner, bells: Bells, stop: threading.Event) -> None:
 
 def build(settings: Settings) -> House:
     """Build everything from the settings; raises Conflict when another process owns the data folder."""
+    if sa.make_url(settings.url).get_backend_name() != "sqlite":
+        raise Invalid("database_url: this version keeps its data in SQLite; leave it unset")
+    check_secrets(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = own(settings.data)
     migrate(settings.url)
@@ -243,7 +247,19 @@ def _signer(settings: Settings) -> Ed25519Signer:
     path = settings.data / "signing-key.pem"
     if path.exists():
         return Ed25519Signer.load(path, settings.origin)
+    if any((settings.data / "checkpoints").glob("checkpoint-*.txt")):
+        raise Conflict(f"{path} is gone, but the log was signed with it: put it back before starting")
     return Ed25519Signer.generate(path, settings.origin)
+
+
+def _playbook(path: Path) -> Playbook:
+    """A playbook of the library or the settings; raises Invalid that names the file."""
+    try:
+        return yaml_form.load(path.read_bytes())
+    except OSError as error:
+        raise Invalid(f"the playbook {path} cannot be read: {error.strerror}") from error
+    except Invalid as error:
+        raise Invalid(f"the playbook {path} is not right: {error}", error.problems) from error
 
 
 def _first_start(tx: Tx, settings: Settings, adapters: Iterable[str]) -> str | None:
@@ -252,7 +268,7 @@ def _first_start(tx: Tx, settings: Settings, adapters: Iterable[str]) -> str | N
     streams.append(tx, streams.SYSTEM, Kind.SYSTEM_STARTED, data=data)
     people.keep_same_day_rule(tx, settings.guards.same_day_issuer)
     for path in [*shipped(), *settings.playbooks]:
-        playbook = yaml_form.load(path.read_bytes())
+        playbook = _playbook(path)
         if runs.save_playbook(tx, playbook):
             streams.append(
                 tx, streams.SYSTEM, Kind.PLAYBOOK_LOADED, data={"playbook": playbook.slug, "digest": playbook.digest}

@@ -20,7 +20,7 @@ from soar.events import Kind
 from soar.ids import new_id
 from soar.model import Actor, Item, StoredItem
 from soar.ports import Clock, Vault
-from soar.store import incidents
+from soar.store import incidents, people
 from soar.store.session import Store, Tx
 from soar.store.tables import custody, evidence_items
 
@@ -98,7 +98,8 @@ class VaultCollection:
         add_custody(
             tx,
             CustodyEntry(
-                item_id=stored.id, seq=0, act="acquired", actor=self._actor, at=item.acquired_at or tx.now,
+                item_id=stored.id, seq=0, act="acquired", actor=people.told(tx.conn, self._actor),
+                at=item.acquired_at or tx.now,
                 purpose="preserve what containment and clean-up would destroy", method=item.method, tool=item.tool,
                 place=item.source, to=VAULT, hash_after=stored.sha256, detail=f"{exhibit}; {compared}",
             ),

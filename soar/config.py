@@ -13,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from soar.errors import Invalid, Problem
+from soar.verbs import VERBS
 
 
 class Part(BaseModel):
@@ -82,6 +83,14 @@ class GuardSettings(Part):
     block_confidence: int = Field(default=80, ge=0, le=100)
     evidence_box: float = Field(default=60.0, ge=0)
     same_day_issuer: Literal["strict", "bootstrap"] = "strict"
+
+    @field_validator("caps")
+    @classmethod
+    def _for_verbs(cls, caps: dict[str, CapSettings]) -> dict[str, CapSettings]:
+        unknown = sorted(set(caps) - set(VERBS) - {"*"})
+        if unknown:
+            raise ValueError(f"there is no verb {unknown[0]!r}; a cap is for a verb, or for all with *")
+        return caps
 
 
 class Settings(BaseSettings):
@@ -162,3 +171,17 @@ def secret(reference: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise Invalid(f"the secret {reference} cannot be read") from error
     raise Invalid("a secret is given by reference: env:NAME or file:PATH")
+
+
+def check_secrets(settings: Settings) -> None:
+    """Read every secret that the settings refer to; raises Invalid with each one that cannot be had."""
+    problems = []
+    for name, source in settings.sources.items():
+        for number, reference in enumerate(source.secrets):
+            try:
+                secret(reference)
+            except Invalid as error:
+                place = f"sources.{name}.secrets.{number}"
+                problems.append(Problem(code="secret", message=error.message, pointer=place))
+    if problems:
+        raise Invalid("a secret cannot be had", problems)

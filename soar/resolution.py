@@ -52,7 +52,7 @@ def resolve(directories: Sequence[Directory], mentions: Iterable[Mention], at: d
 
 
 def _resolve(directories: Sequence[Directory], mention: Mention, at: datetime) -> Resolved:
-    """One that does not answer must not stop an alert."""
+    """One inventory that does not answer must not stop an alert."""
     found: dict[tuple[EntityKind, str], Entity] = {}
     silent = False
     for directory in directories:

@@ -50,15 +50,6 @@ class Estate:
         )  # fmt: skip
         answer.raise_for_status()
 
-    def undo(self, verb: str, target: str, key: str) -> None:
-        """Somebody takes something back at the vendor's console."""
-        kind, _, ident = target.partition(":")
-        answer = httpx2.post(
-            f"{self.url}/v1/revert/{verb}",
-            json={"target": target, "params": {kind: ident}, "handle": {"key": key}}, trust_env=False,
-        )  # fmt: skip
-        answer.raise_for_status()
-
 
 class Cast:
     """The persons of a story."""

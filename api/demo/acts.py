@@ -271,6 +271,11 @@ class Acts:
         self.voice.expect(f"closing with undecided containments: {refused.get('detail')}", status == 409, refused)
         _, register = self.alice.get("/register")
         for effect in register["items"]:
+            if effect["state"] == "not_effective":
+                said = {"happened": "no", "reason": "the firewall never had the rule"}
+                self.alice.post(f"/actions/{effect['id']}/resolve", said)
+                self.voice.say(f"{effect['verb']} {effect['target']}: resolved, it never took effect")
+                continue
             kept = effect["verb"].startswith("block_")
             decided = (
                 {"disposition": "kept_to_date", "why": "the block ends by itself at its date"}

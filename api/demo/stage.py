@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 
@@ -90,6 +91,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = _clean(folder)
+        self._lock = _own(self.folder)
         self.lab: Lab = spawn(self.folder / "lab")
         (self.folder / "elastic.token").write_text(ELASTIC_TOKEN, encoding="utf-8")
         (self.folder / "suricata.secret").write_text(SURICATA_SECRET, encoding="utf-8")
@@ -130,6 +132,7 @@ class Stage:
     def close(self) -> None:
         """End everything that was started."""
         self.http.close()
+        self._lock.close()
         if self._service is not None and self._service.poll() is None:
             self._service.terminate()
             try:
@@ -208,7 +211,18 @@ def _clean(folder: Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARKER).exists():
             raise StageError(f"{folder} holds something that is not a demo's; name another folder")
+        _own(folder).close()
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / MARKER).touch()
     return folder
+
+
+def _own(folder: Path) -> IO[str]:
+    """One demo plays in a folder at a time."""
+    lock = (folder / MARKER).open("a", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StageError(f"another demo plays in {folder}; name another folder") from error
+    return lock

@@ -99,11 +99,12 @@ def declare(incident: Ident, body: Declare, house: TheHouse, actor: Editor, resp
 
 
 @router.post("/{incident}/notes", status_code=204, summary="Add a note")
-def note(incident: Ident, body: Note, house: TheHouse, actor: Editor) -> None:
+def note(incident: Ident, body: Note, house: TheHouse, actor: Editor, if_match: IfMatch = None) -> None:
     """Goes to the incident's stream; a closed incident takes notes too."""
 
     def write(tx: Tx) -> None:
         row = incidents.get(tx.conn, incident)
+        _check_version(row, if_match)
         incidents.event(tx, row.id, Kind.INCIDENT_NOTED, actor=actor, values={"text": body.text})
 
     house.store.write(write)
@@ -153,9 +154,13 @@ def _open(tx: Tx, incident: str, if_match: str | None) -> Any:
     row = incidents.get(tx.conn, incident)
     if row.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed")
+    _check_version(row, if_match)
+    return row
+
+
+def _check_version(row: Any, if_match: str | None) -> None:
     if if_match is not None and int(if_match.strip('"')) != row.version:
         raise Conflict(f"this incident is at version {row.version} now; read it again", version=row.version)
-    return row
 
 
 def _tagged(response: Response, incident: Incident) -> Incident:

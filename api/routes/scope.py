@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
+from fastapi import Path as PathParam
 
 from api.auth import TheHouse, needs
 from api.routes.told import detail
@@ -25,9 +26,13 @@ class ScopeChange(In):
     why: Words
 
 
+Entity_ = Annotated[str, PathParam(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A host or account as an inventory names it: `user@example.org` and `DOMAIN\\user` are names too."""
+
+
 @router.put("/{incident}/scope/{kind}/{entity}", summary="Put a thing into scope, or move it on")
 def put(
-    incident: Ident, kind: Literal["host", "account"], entity: Ident, body: ScopeChange, house: TheHouse,
+    incident: Ident, kind: Literal["host", "account"], entity: Entity_, body: ScopeChange, house: TheHouse,
     actor: Annotated[Actor, needs("incident.edit")],
 ) -> Incident:  # fmt: skip
     """A thing that is not in scope yet is resolved first; 404 when no inventory knows it, 409 when several do."""
@@ -51,7 +56,7 @@ def put(
 
 def _one(known: list[Entity], kind: str, entity: str) -> Entity:
     if not known:
-        raise NotFound(f"no inventory knows a {kind} {entity!r}")
+        raise NotFound(f"no inventory knows this {kind}: {entity!r}")
     if len({each.id for each in known}) > 1:
         raise Conflict(f"{entity!r} could be {', '.join(sorted({each.id for each in known}))}: name one by its id")
     return known[0]

@@ -18,7 +18,7 @@ import structlog
 
 from soar.engine import approving, direct, effects, runner
 from soar.engine.parts import Parts
-from soar.errors import Conflict, SoarError
+from soar.errors import Conflict
 from soar.events import Kind
 from soar.store import incidents, streams, tasks, work
 from soar.store.session import Tx
@@ -81,8 +81,8 @@ def poll(parts: Parts, stop: threading.Event, bell: threading.Event, held: Calla
             fire_due(parts)
             with parts.store.read() as conn:
                 at = work.next_due(conn)
-        except SoarError as error:
-            log.warning("timers_cannot_fire", reason=error.message)
+        except Exception:  # the poller's last handler: whatever breaks, the timers after it must fire
+            log.exception("poller_stumbled")
         wait = 1.0 if at is None else (at - parts.clock.now()).total_seconds()
         bell.wait(min(max(wait, 0.005), 1.0))
         bell.clear()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from soar.access import ROLES
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
 from soar.playbook.model import Variable, WhileStep
@@ -31,6 +32,11 @@ def verbs(subject: Subject) -> Iterator[Problem]:
         if soar.verb and soar.verb not in VERBS:
             mend = nearest(soar.verb, VERBS, "See the list of verbs.")
             yield subject.problem("unknown_verb", f"there is no verb {shown(soar.verb)}", step, "do", mend)
+        elif soar.verb and VERBS[soar.verb].undoes:
+            message = f"{soar.verb} takes something back, and only an undo step asks the release gate"
+            yield subject.problem(
+                "undo_by_verb", message, step, "do", "Write undo: with the id of the step to take back."
+            )
 
 
 def parameters(subject: Subject) -> Iterator[Problem]:
@@ -90,6 +96,11 @@ def approvals(subject: Subject) -> Iterator[Problem]:
         if not soar.approval.any_of:
             message, mend = "this approval names no role", "Add any_of: [responder], or who shall decide."
             yield subject.problem("approval_without_role", message, step, "approval", mend)
+        for role in soar.approval.any_of:
+            if "approval.vote" not in ROLES.get(role, ()):
+                message = f"nobody with the role {shown(role)} may vote"
+                voters = [name for name, may in ROLES.items() if "approval.vote" in may]
+                yield subject.problem("unknown_role", message, step, "approval", nearest(role, voters, " "))
         if not soar.approval.within:
             message, mend = "this approval has no time", "Add within: 30m, or what fits."
             yield subject.problem("approval_without_time", message, step, "approval", mend)

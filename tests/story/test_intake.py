@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from soar.store.session import Tx
 from soar.store.tables import alerts, due
 from soar.store.tables import runs as run_table
 from tests.api.door import knock
+from tests.stage import until
 
 SIEM = Actor(kind="service", id="elastic", name="elastic", roles=frozenset({"source"}))
 ALICE = Actor(kind="person", id="alice", name="alice", roles=frozenset({"responder"}))
@@ -177,6 +179,20 @@ def test_a_timer_that_the_poller_marked_as_fired_is_still_served(desk: Desk) -> 
     desk.cmdb.silent = False
     assert desk.later() == 1
     assert desk.scope(incident) == {"ws-1": "affected"}
+
+
+def test_a_thread_of_its_own_asks_the_inventories_again(desk: Desk) -> None:
+    desk.cmdb.silent = True
+    incident = desk.report()["incident"]
+    desk.cmdb.silent = False
+    stop = threading.Event()
+    resolver = threading.Thread(target=desk.intake.resolve_forever, args=(stop,))
+    desk.house.store.write(lambda tx: tx.conn.execute(due.update().values(at=tx.now)))
+    resolver.start()
+    assert until(lambda: desk.scope(incident)) == {"ws-1": "affected"}
+    stop.set()
+    resolver.join(5)
+    assert not resolver.is_alive()
 
 
 def test_an_inventory_that_stays_silent_becomes_a_question_to_a_person(desk: Desk) -> None:

@@ -90,7 +90,7 @@ def test_what_was_released_at_the_console_is_contained_anew_not_claimed(
     first, second = incident(house, alice), incident(house, alice)
     do(house, first, alice, isolate())
     assert until(lambda: state(house, first, "isolate_host") is State.ACTIVE)
-    estate.undo("release_host", f"host:{HOST}", key=rows(house, first, "isolate_host")[HOST].id)
+    estate.act("release_host", f"host:{HOST}", key="console")
     do(house, second, alice, isolate())
     assert until(lambda: state(house, second, "isolate_host") is State.ACTIVE)
     assert len(estate.log(verb="isolate_host", method="apply", changed=True)) == 2

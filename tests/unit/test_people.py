@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ class Hands:
     def forward(self, by: timedelta) -> None:
         self.at += by
 
-    def check(self) -> ClockStep | None:
+    def step(self) -> ClockStep | None:
         return None
 
 
@@ -66,9 +67,13 @@ class Town:
         """The status of an approval after these persons said yes to what the starter began."""
         asked = self.store.write(lambda tx: _ask(tx, starter, persons))
         for each in voters:
-            self.store.write(lambda tx, each=each: approving.vote(tx, asked, each, "approve", "seen", "d" * 64))
+            self.store.write(partial(_say_yes, asked, each))
         with self.store.read() as conn:
             return str(approving.get(conn, asked).status)
+
+
+def _say_yes(asked: str, who: Actor, tx: Tx) -> None:
+    approving.vote(tx, asked, who, "approve", "seen", "d" * 64)
 
 
 def _ask(tx: Tx, starter: Actor, persons: int) -> str:
