@@ -75,6 +75,7 @@ class House:
         held = partial(_held, runners)
         self._thread("poller", lambda: poll(self.parts, self.stop, bells.timers, held))
         self._thread("sealer", lambda: self.sealer.run(self.stop))
+        self._thread("resolver", lambda: self.intake.resolve_forever(self.stop))
 
     def silent(self) -> list[str]:
         """Threads that should run and do not."""

@@ -19,7 +19,7 @@ ROLES: dict[str, frozenset[str]] = {
     "analyst": _ANALYST,
     "responder": _RESPONDER,
     "approver": READ | {"approval.vote"},
-    "forensic": READ | {"evidence.list", "evidence.read", "package.create", "package.read"},
+    "forensic": READ | {"evidence.list", "evidence.read", "package.create", "package.read", "audit.read"},
     "auditor": READ | {"evidence.list", "audit.read", "person.read"},
     "admin": READ
     | {"person.read", "person.edit", "key.issue", "switch.set", "playbook.edit", "audit.read", "adapter.read"},

@@ -181,11 +181,11 @@ class Intake:
 
 
 def _enter(tx: Tx, row: Any, alert: Alert, resolved: list[Resolved], actor: Actor) -> bool:
-    """Links, scope and observables of an alert into the incident of its row; True when the scope grew."""
+    """Links, scope and observables of an alert into the incident of its row; True when any of it is new."""
     incidents.add_links(tx, row.incident_id, resolution.links_of(alert.observables, resolved))
     grew = resolution.settle(tx, row, row.incident_id, resolved, actor)
     for observable in alert.observables:
-        incidents.add_observable(tx, row.incident_id, observable, actor)
+        grew |= incidents.add_observable(tx, row.incident_id, observable, actor)
     return grew
 
 

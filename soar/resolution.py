@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from soar.engine import contact
 from soar.errors import AdapterError, Invalid, Problem
 from soar.model import Actor, Entity, EntityKind, Mention, Observable, ScopeStatus
 from soar.ports import Directory
@@ -57,7 +58,7 @@ def _resolve(directories: Sequence[Directory], mention: Mention, at: datetime) -
     silent = False
     for directory in directories:
         try:
-            found |= {(entity.kind, entity.id): entity for entity in directory.resolve(mention, at)}
+            found |= {(entity.kind, entity.id): entity for entity in contact.resolve(directory, mention, at)}
         except AdapterError as error:
             log.warning("inventory_silent", inventory=directory.name, reason=error.message)
             silent = True

@@ -16,7 +16,7 @@ from soar.store.session import Tx
 from soar.store.tables import effects as effect_table
 from soar.store.tables import runs
 
-_QUESTIONS = frozenset({"in_doubt", "ambiguous"})
+_QUESTIONS = frozenset({"in_doubt", "ambiguous", "unresolved"})
 """Tasks without whose answer nobody knows what the incident was."""
 
 

@@ -7,16 +7,17 @@ way while it writes may have written: that is OutcomeUnknown. While it reads, no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from soar.engine.parts import Parts
 from soar.errors import AdapterError, NotSent, OutcomeUnknown
-from soar.model import Applied, Call, Inspection, JsonObject
-from soar.ports import Adapter, Collection
+from soar.model import Applied, Call, Entity, Inspection, JsonObject, Mention
+from soar.ports import Adapter, Collection, Directory
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.tables import effects
@@ -42,6 +43,16 @@ def inspect(parts: Parts, action: ActionRow) -> Inspection | None:
         raise
     except Exception as error:
         raise NotSent(f"the adapter {adapter.name} broke: {type(error).__name__}") from error
+
+
+def resolve(directory: Directory, mention: Mention, at: datetime) -> Sequence[Entity]:
+    """What an inventory knows of a mention, as of a time. Raises AdapterError."""
+    try:
+        return directory.resolve(mention, at)
+    except AdapterError:
+        raise
+    except Exception as error:
+        raise NotSent(f"the inventory {directory.name} broke: {type(error).__name__}") from error
 
 
 def send(parts: Parts, action: ActionRow, collection: Collection) -> Applied:

@@ -106,6 +106,8 @@ def _fire(timer_id: str, tx: Tx) -> bool:
             _lease_over(tx, timer)
         case "review":
             _review_over(tx, timer)
+        case "resolve":
+            pass  # intake's own thread asks the inventories, outside this write
         case _:
             log.error("unknown_timer", kind=timer.kind, ref=timer.ref)
     return True

@@ -114,8 +114,23 @@ def revoke_key(tx: Tx, key_id: str, by: Actor) -> None:
         raise NotFound(f"no key {key_id!r}")
     if row.revoked_at is not None:
         return
+    if key_id in _last_admin_keys(tx.conn, tx.now):
+        raise Conflict("this is the last key of an administrator; issue another one before revoking it")
     tx.conn.execute(keys.update().where(keys.c.id == key_id).values(revoked_at=tx.now))
     streams.append(tx, streams.SYSTEM, Kind.KEY_REVOKED, actor=by, data={"key": key_id})
+
+
+def _last_admin_keys(conn: sa.Connection, now: datetime) -> list[str]:
+    """The ids of all valid administrators' keys, if there is only one."""
+    valid = sa.and_(keys.c.revoked_at.is_(None), sa.or_(keys.c.expires_at.is_(None), keys.c.expires_at > now))
+    query = (
+        sa.select(keys.c.id)
+        .join(persons, persons.c.id == keys.c.person_id)
+        .join(roles, roles.c.person_id == persons.c.id)
+        .where(valid, persons.c.active, roles.c.role == "admin")
+    )
+    found = [str(each) for each in conn.execute(query).scalars()]
+    return found if len(found) == 1 else []
 
 
 def authenticate(conn: sa.Connection, secret: str, now: datetime) -> Actor:

@@ -213,8 +213,9 @@ def test_what_takes_effect_too_late_stays_on_the_register_until_a_person_decides
     where = incident(house, alice)
     object.__setattr__(house.parts, "verify_seconds", 0.5)
     estate.fault(verb="isolate_host", phase="apply", fault="accept_later", seconds=2.5)
-    do(house, where, alice, isolate())
-    assert until(lambda: state(house, where, "isolate_host") is State.NOT_EFFECTIVE)
+    run = do(house, where, alice, isolate())
+    assert until(lambda: status(house, run) == "failed")
+    assert state(house, where, "isolate_host") is State.NOT_EFFECTIVE
     assert [(entry["verb"], entry["state"]) for entry in register(house)] == [("isolate_host", "not_effective")]
     with house.store.read() as conn:
         assert [each["what"] for each in closing.undecided(conn, where)] == ["action"]

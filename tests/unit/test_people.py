@@ -204,3 +204,20 @@ def test_a_revoked_key_keeps_the_moment_at_which_it_ended(town: Town) -> None:
     with town.store.read() as conn:
         assert conn.execute(sa.select(keys.c.revoked_at)).scalar_one() == town.clock.now() - 2 * HOUR
         assert [event.kind for event in streams.read(conn, "system")].count("key.revoked") == 1
+
+
+def test_the_last_key_of_an_administrator_cannot_be_revoked(store: Store) -> None:
+    admin = store.write(lambda tx: people.add_person(tx, "root", ["admin"], ENGINE))
+    first = store.write(lambda tx: people.issue_key(tx, ENGINE, person_id=admin))
+    only = key_ids(store)[0]
+    with pytest.raises(Conflict, match="last key"):
+        store.write(lambda tx: people.revoke_key(tx, only, ENGINE))
+    store.write(lambda tx: people.issue_key(tx, ENGINE, person_id=admin))
+    store.write(lambda tx: people.revoke_key(tx, only, ENGINE))
+    with store.read() as conn, pytest.raises(Unauthenticated):
+        people.authenticate(conn, first, store.clock.now())
+
+
+def key_ids(store: Store) -> list[str]:
+    with store.read() as conn:
+        return list(conn.execute(sa.select(keys.c.id).order_by(keys.c.created_at)).scalars())
