@@ -98,7 +98,9 @@ def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Ins
             return actions.move(tx, action, State.REFUSED, summary=refusal)
     elif seen is not None and seen.present and effects.standing(tx.conn, action) is None:
         earlier = actions.known(tx.conn, seen.ours)
-        if earlier is not None and earlier.state in UNSETTLED | {State.NOT_EFFECTIVE}:
+        if earlier is not None and earlier.state in UNSETTLED - {State.IN_DOUBT}:
+            return actions.note(tx, action, summary=f"the call of {earlier.id} is just bringing it about")
+        if earlier is not None and earlier.state in (State.IN_DOUBT, State.NOT_EFFECTIVE):
             said = f"our own call {earlier.id} stands at {earlier.state.value} and brought it about: resolve that first"
             return actions.move(tx, action, State.REFUSED, summary=said)
         said = f"true already, not through us: {seen.summary}"

@@ -180,10 +180,14 @@ def test_a_lift_that_fails_is_tried_again_and_a_person_is_told(
 
     wrap(house, "inspect", silent)
     assert until(lambda: state(house, where, "unblock_ip", BAD.id) is State.FAILED)
-    with house.store.read() as conn:
-        assert len(tasks.find(conn, incident_id=where, kind="lift_failed")) == 1
+    assert until(lambda: told(house, where)) == 1
     down["yes"] = False
     assert until(lambda: state(house, where, "block_ip", BAD.id) is State.REVERTED)
+
+
+def told(house: House, where: str) -> int:
+    with house.store.read() as conn:
+        return len(tasks.find(conn, incident_id=where, kind="lift_failed"))
 
 
 def test_a_kill_switch_thrown_between_two_tries_holds_the_second(house: House, estate: Estate, cast: Cast) -> None:
