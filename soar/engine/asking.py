@@ -12,7 +12,7 @@ from soar.engine.outcomes import Context
 from soar.errors import Conflict, Invalid, Problem
 from soar.model import Actor
 from soar.protocol import State
-from soar.store import actions, tasks, work
+from soar.store import actions, runs, tasks, work
 from soar.store.session import Tx
 from soar.store.tables import work as work_table
 
@@ -41,6 +41,9 @@ def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) ->
         raise Conflict(f"this action is {action.state.value}; there is nothing to resolve")
     if action.state is State.NOT_EFFECTIVE and happened == "repeat":
         raise Invalid("what was answered and had no effect is done anew by a new run, not repeated")
+    over = action.run_id is not None and runs.get(tx.conn, action.run_id).status != "running"
+    if over and happened == "repeat":
+        raise Conflict("its run is over, so nobody would repeat it; say yes or no, and start a new run")
     said = f"{actor.name} decided: {happened}; {reason}"
     context = Context(work=None, urgency="", ground="", asked=None, owner=actor.id)
     if happened == "yes":

@@ -27,7 +27,7 @@ from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
 from soar.store.tables import runs as run_table
-from soar.verbs import VERBS
+from soar.verbs import VERBS, OnExpiry
 
 log = structlog.get_logger("soar.runner")
 PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
@@ -208,8 +208,8 @@ def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:
 def _call_off(tx: Tx, run: Any, todo: Abandon, status: str) -> None:
     """Nothing new is begun for this step, and nobody is asked about it; what was sent is settled by its worker."""
     why = "the run was cancelled" if status == "cancelled" else "its time was over"
-    for row in actions.of_step(tx.conn, f"run:{run.id}", todo.occurrence, todo.attempt):
-        if row.state in UNSENT:
+    for row in actions.find(tx.conn, run_id=run.id, states=UNSENT):
+        if row.step_path == todo.occurrence or row.step_path.startswith((f"{todo.occurrence}/", f"{todo.occurrence}@")):
             actions.move(tx, row, State.CANCELLED, summary=why)
     work_id = work.abandon(tx, run.id, todo.occurrence, todo.attempt)
     if work_id is not None:
@@ -247,7 +247,7 @@ def _lift_again(tx: Tx, run: Any, status: str) -> None:
             continue
         original = actions.get(tx.conn, undo.undo_of)
         hold = effects.hold_of(tx.conn, original)
-        if hold is None:
+        if hold is None or VERBS[original.verb].on_expiry is not OnExpiry.LIFT:
             continue
         work.arm(tx, tx.now + LIFT_AGAIN, "lease", hold.id, 1)
         if not tasks.find(tx.conn, action_id=original.id, kind="lift_failed", status="open"):

@@ -375,3 +375,39 @@ def test_a_direct_release_of_nothing_is_refused(house: House, cast: Cast) -> Non
     assert register(house) == []
     run = house.store.write(lambda tx: direct.undo(tx, action.id, reason="mistaken", why="d", by=alice))
     assert until(lambda: status(house, run) == "failed")
+
+
+def test_what_a_person_must_release_is_never_lifted_by_a_failed_run(house: House, estate: Estate, cast: Cast) -> None:
+    """Only blocks are lifted again by themselves; an isolation whose release failed waits for a person."""
+    alice = cast.person("alice", "responder")
+    where = incident(house, alice)
+    do(house, where, alice, isolate())
+    assert until(lambda: state(house, where, "isolate_host") is State.ACTIVE)
+    action = rows(house, where, "isolate_host")[HOST]
+    step = Soar(slug="release", undo=(f"action:{action.id}",), reason="recovered")
+    book = one_step("automatic-release", "Release", step)
+    run = house.store.write(lambda tx: runner.start_run(tx, where, book, {}, by=alice, why="d", automatic=True))
+    assert until(lambda: status(house, run) == "failed")
+    with house.store.read() as conn:
+        kinds = {row.kind for row in conn.execute(due.select().where(due.c.state == "armed"))}
+    assert "lease" not in kinds
+    assert state(house, where, "isolate_host") is State.ACTIVE
+    assert not estate.log(verb="release_host", method="revert")
+
+
+def test_a_doubt_that_outlives_its_run_can_be_decided_but_not_repeated(
+    house: House, estate: Estate, cast: Cast
+) -> None:
+    alice = cast.person("alice", "responder")
+    where = incident(house, alice)
+    estate.fault(verb="isolate_host", phase="apply", fault="hang_after", seconds=60)
+    run = do(house, where, alice, isolate())
+    assert until(lambda: state(house, where, "isolate_host") is State.CALLING)
+    estate.fault(verb="isolate_host", phase="inspect", fault="error_500")
+    assert until(lambda: state(house, where, "isolate_host") is State.IN_DOUBT)
+    house.store.write(lambda tx: runner.cancel_run(tx, run, alice, "enough"))
+    action = rows(house, where, "isolate_host")[HOST]
+    with pytest.raises(Conflict, match="run is over"):
+        house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "repeat", "try again"))
+    house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "yes", "seen at the console"))
+    assert [entry["state"] for entry in register(house)] == ["active"]
