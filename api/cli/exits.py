@@ -93,12 +93,17 @@ def tell(error: SoarError) -> Exit:
             say(f"  {line(str(problem))}")
     for name, value in error.details.items():
         if value and name != "request_id":
-            said = "; ".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)
+            said = "; ".join(_in_words(each) for each in value) if isinstance(value, list | tuple) else str(value)
             say(f"  {line(name)}: {line(said)}")
     request = error.details.get("request_id")
     if request:
         say(f"  (the server's log has it under {line(str(request))})")
     return exit_of(error)
+
+
+def _in_words(detail: object) -> str:
+    """One of several details; an object is told by its reason."""
+    return str(detail.get("why", detail)) if isinstance(detail, dict) else str(detail)
 
 
 def guarded(action: Callable[[], int]) -> int:

@@ -15,7 +15,7 @@ from soar.engine import asking, closing, direct, effects, releasing
 from soar.errors import Conflict, Refused
 from soar.model import Actor
 from soar.protocol import STANDING, State
-from soar.store import actions, incidents
+from soar.store import actions, incidents, people
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.store.tables import actions as table
@@ -93,9 +93,9 @@ def register(
     with house.store.read() as conn:
         own = incidents.get(conn, incident).id if incident else None
         found = effects.register(conn, incident_id=own, standing_only=standing)
-    found = [each for each in reversed(found) if after is None or each["id"] < after]
-    following = found[limit - 1]["id"] if len(found) > limit else None
-    return Page(items=[_effect(each) for each in found[:limit]], next=following)
+        found = [each for each in reversed(found) if after is None or each["id"] < after]
+        following = found[limit - 1]["id"] if len(found) > limit else None
+        return Page(items=[_effect(conn, each) for each in found[:limit]], next=following)
 
 
 @router.post("/effects/{effect}/disposition", summary="Decide what becomes of a containment")
@@ -105,7 +105,7 @@ def dispose(effect: Ident, body: Dispose, house: TheHouse, actor: Annotated[Acto
     def write(tx: Tx) -> Effect:
         closing.dispose(tx, effect, body.disposition, body.why, actor)
         row = tx.conn.execute(sa.select(effect_table).where(effect_table.c.id == effect)).one()
-        return _effect({**mapping(row), "holds": _holds(tx.conn, effect)})
+        return _effect(tx.conn, {**mapping(row), "holds": _holds(tx.conn, effect)})
 
     return house.store.write(write)
 
@@ -114,7 +114,7 @@ def _told(conn: sa.Connection, action: ActionRow) -> Action:
     undone_by = conn.execute(sa.select(table.c.id).where(table.c.undo_of == action.id).order_by(table.c.id)).scalars()
     return pick(
         Action, told.action(action), undo=VERBS[action.verb].inverse, undone_by=list(undone_by),
-        holds=[pick(Hold, each) for each in (_holds(conn, action.effect_id) if action.effect_id else [])],
+        holds=[_hold(conn, each) for each in (_holds(conn, action.effect_id) if action.effect_id else [])],
     )  # fmt: skip
 
 
@@ -123,5 +123,10 @@ def _holds(conn: sa.Connection, effect_id: str) -> list[dict[str, Any]]:
     return [mapping(row) for row in rows]
 
 
-def _effect(entry: dict[str, Any]) -> Effect:
-    return pick(Effect, entry, holds=[pick(Hold, hold) for hold in entry["holds"]])
+def _effect(conn: sa.Connection, entry: dict[str, Any]) -> Effect:
+    return pick(Effect, entry, holds=[_hold(conn, hold) for hold in entry["holds"]])
+
+
+def _hold(conn: sa.Connection, hold: dict[str, Any]) -> Hold:
+    """With its owner's name: who holds it is what the register is asked for."""
+    return pick(Hold, {**hold, "owner": people.named(conn, hold["owner"])})
