@@ -145,7 +145,17 @@ def build(settings: Settings) -> House:
     check_secrets(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = own(settings.data)
-    migrate(settings.url)
+    try:
+        signer = _signer(settings)
+        migrate(settings.url)
+        return _furnish(settings, lock, signer)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _furnish(settings: Settings, lock: IO[str], signer: Ed25519Signer) -> House:
+    """The house over a data folder that is ours and a database that is up to date."""
     store = _open_store(settings)
     vault = FolderVault(settings.data / "vault")
     registry = Registry()
@@ -158,7 +168,6 @@ def build(settings: Settings) -> House:
         store=store, adapters=adapters, custodian=VaultCustodian(store, vault, store.clock), policy=policy,
         clock=store.clock, directories=directories,
     )  # fmt: skip
-    signer = _signer(settings)
     house = House(
         settings=settings, store=store, vault=vault, registry=registry, parts=parts, lock=lock, signer=signer,
         sealer=Sealer(store, signer, settings.origin, settings.data / "checkpoints"),

@@ -138,3 +138,15 @@ def _no_run_is_running(house: House, incident: str) -> bool:
 def _open_tasks(house: House, incident: str) -> list[Any]:
     with house.store.read() as conn:
         return tasks.find(conn, incident_id=incident, status="open", kind="manual")
+
+
+def test_what_a_joined_alert_brings_is_looked_up_too(house: House) -> None:
+    """The name that only the second alert has must be known before anybody plans a block of it."""
+    opened = report(house, "elastic_encryption", "delivery-1")["alerts"][0]
+    until(lambda: _no_run_is_running(house, opened["incident"]))
+    document = load_sample("suricata_c2", NOW)
+    document["tls"]["sni"] = "second-stage.example"
+    raw = json.dumps(document).encode()
+    joined = house.intake.receive("suricata", "delivery-2", raw, suricata.source().parse(document), SIEM)["alerts"][0]
+    assert joined["incident"] == opened["incident"]
+    assert until(lambda: "domain-name:second-stage.example" in rows(house, opened["incident"], "look_up"))
