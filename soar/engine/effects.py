@@ -143,8 +143,8 @@ def others_holding(conn: sa.Connection, action: ActionRow) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE, *, lifted: bool = False) -> ActionRow:
-    """End this action's hold, and the effect with its last one. The action becomes reverted (or lifted)."""
+def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE) -> ActionRow:
+    """End this action's hold, and the effect with its last one. The action becomes reverted."""
     tx.conn.execute(
         holds.update()
         .where(holds.c.action_id == action.id, holds.c.ended_at.is_(None))
@@ -159,7 +159,7 @@ def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE, *, lifte
         tx, action, Kind.HOLD_ENDED, action.effect_id or "", "", {"reason": reason, "others": int(open_holds)}, actor
     )
     said = f"{reason}; {open_holds} other hold(s) keep it in place" if open_holds else reason
-    return actions.move(tx, action, State.LIFTED if lifted else State.REVERTED, actor=actor, summary=said)
+    return actions.move(tx, action, State.REVERTED, actor=actor, summary=said)
 
 
 def mark_overdue(tx: Tx, hold_id: str) -> ActionRow | None:

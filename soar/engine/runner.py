@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from soar.engine import approving, casefile, conductor, effects
+from soar.engine import approving, casefile, conductor, effects, outcomes
 from soar.engine.parts import Parts
 from soar.engine.run_state import RunState
 from soar.engine.signals import Abandon, Arm, CancelRequested, Decision, Finish, Perform, StepEnded, TimerFired
@@ -22,7 +22,7 @@ from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor, IncidentStatus
 from soar.playbook.model import Playbook, Soar, one_step
-from soar.protocol import STANDING, UNSENT, State
+from soar.protocol import STANDING, UNSENT, UNSETTLED, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
@@ -122,11 +122,17 @@ class Runner:
         """A step broke inside us. It is tried again from its rows; after a few times it has failed."""
         times = int(row.notes.get("broke", 0)) + 1
         if times >= BREAKS:
-            ended = Ended("failed", reason=f"broke {times} times inside ({what}); the log has the trace")
-            self.parts.store.write(lambda tx: self._ended(tx, row, ended))
+            self.parts.store.write(lambda tx: self._gave_up(tx, row, f"broke {times} times inside ({what})"))
             return
         again = Parked(f"broke: {what}", seconds=float(times), notes={"broke": times})
         self.parts.store.write(lambda tx: parked(tx, row, again))
+
+    def _gave_up(self, tx: Tx, row: WorkRow, why: str) -> None:
+        """The step has failed; what it had sent, and nobody can settle now, is left to a person."""
+        for action in actions.of_step(tx.conn, f"run:{row.run_id}", row.occurrence, row.attempt):
+            if action.state in UNSETTLED - {State.IN_DOUBT}:
+                outcomes.doubt(tx, action, why)
+        self._ended(tx, row, Ended("failed", reason=f"{why}; the log has the trace"))
 
     def _do(self, row: WorkRow) -> None:
         with self.parts.store.read() as conn:

@@ -179,7 +179,7 @@ class Steps:
             for row, approval in rows
         ]
         if any(each.row.state is State.PLANNED for each in looked):
-            return looked, self._evidence_box(job)
+            return looked, self._not_yet(job, [each.row for each in looked])
         waiting = [(each.row, each.approval) for each in looked if each.row.state is State.WAITING]
         return looked, self._ask(job, waiting) if waiting else None
 
@@ -196,8 +196,13 @@ class Steps:
 
         return Parked("waits for an approval", ask if wishes else None)
 
-    def _evidence_box(self, job: Job) -> Parked:
-        """Evidence comes first: wait until it is there or its time box is spent."""
+    def _not_yet(self, job: Job, rows: Sequence[ActionRow]) -> Parked:
+        """Something else goes first: evidence (until it is there, or its time box is spent), or another call."""
+        evidence = any(
+            finding["guard"] == "evidence" and finding["verdict"] == "wait" for row in rows for finding in row.guards
+        )
+        if not evidence:
+            return Parked("another call of the same goes first", seconds=POLL_SECONDS)
         notes = {"box_started": job.work.notes.get("box_started") or stamp(self.parts.clock.now())}
         return Parked("evidence must be collected first", seconds=POLL_SECONDS, notes=notes)
 

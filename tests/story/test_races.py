@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.wiring import House
-from soar.engine import approving, asking, closing, direct, effects, runner
+from soar.engine import approving, asking, closing, direct, effects, outcomes, runner
 from soar.errors import Conflict, NotSent, OutcomeUnknown, Unavailable
 from soar.model import Entity, EntityKind, ScopeStatus
 from soar.playbook.model import Approval, Soar, Variable, one_step
@@ -411,3 +411,26 @@ def test_a_doubt_that_outlives_its_run_can_be_decided_but_not_repeated(
         house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "repeat", "try again"))
     house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "yes", "seen at the console"))
     assert [entry["state"] for entry in register(house)] == ["active"]
+
+
+def test_a_step_that_keeps_breaking_inside_us_leaves_what_it_sent_to_a_person(
+    house: House, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    alice = cast.person("alice", "responder")
+    where = incident(house, alice)
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a mistake of ours, after the call")
+
+    monkeypatch.setattr(outcomes, "verified", broken)
+    monkeypatch.setattr(outcomes, "adopt", broken)
+    run = do(house, where, alice, isolate())
+    assert until(lambda: status(house, run) == "failed")
+    assert state(house, where, "isolate_host") is State.IN_DOUBT
+    assert [entry["state"] for entry in register(house)] == ["in_doubt"]
+    monkeypatch.undo()
+    action = rows(house, where, "isolate_host")[HOST]
+    house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "yes", "seen at the console"))
+    assert [entry["state"] for entry in register(house)] == ["active"]
+    assert house.silent() == []
