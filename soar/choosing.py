@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from soar.engine import binding, runner
+from soar.engine import binding, running
 from soar.errors import Invalid
 from soar.events import Kind
 from soar.model import Actor
@@ -60,7 +60,7 @@ def _begin(
                     values={"why": why, "reason": reason},
                 )  # fmt: skip
             return {**chosen, "outcome": "not started", "reason": reason}
-        run_id = runner.start_run(tx, incident_id, book, inputs, by=actor, why=why, automatic=True)
+        run_id = running.start_run(tx, incident_id, book, inputs, by=actor, why=why, automatic=True)
         return {**chosen, "outcome": "started", "run": run_id}
     incidents.event(tx, incident_id, Kind.RUN_PROPOSED, actor=actor, data=data, values={"why": why})
     return {**chosen, "outcome": "proposed"}

@@ -12,7 +12,7 @@ from api.auth import TheHouse, needs
 from api.routes import told
 from api.views.base import Ident
 from api.views.runs import Cancel, Plan, PlanView, Run, Start
-from soar.engine import binding, plan, runner
+from soar.engine import binding, control, plan, running
 from soar.errors import Conflict
 from soar.model import Actor, IncidentStatus
 from soar.store import alerts, incidents, runs
@@ -72,7 +72,7 @@ def cancel(run: Ident, body: Cancel, house: TheHouse, actor: Annotated[Actor, ne
     """Nothing more is sent. Containments stay, and stand in the register."""
 
     def write(tx: Tx) -> Run:
-        runner.cancel_run(tx, run, actor, body.reason)
+        control.cancel_run(tx, run, actor, body.reason)
         return told.run(tx.conn, run)
 
     return house.store.write(write)
@@ -83,7 +83,7 @@ def _start(tx: Tx, incident: Any, body: Start, actor: Actor) -> str:
         raise Conflict("this incident is closed")
     book = runs.current_playbook(tx.conn, body.playbook)
     inputs = binding.initial_inputs(book, incidents.facts(tx.conn, incident.id), body.inputs)
-    return runner.start_run(tx, incident.id, book, inputs, by=actor, why=body.reason, automatic=False)
+    return running.start_run(tx, incident.id, book, inputs, by=actor, why=body.reason, automatic=False)
 
 
 def _digest(incident_id: str, body: Start) -> str:

@@ -6,7 +6,7 @@ digest, the wait as a row, the events.
 
 from __future__ import annotations
 
-from soar.engine import approving, planning, releasing, runner
+from soar.engine import approving, planning, releasing, running
 from soar.errors import Conflict, Refused
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Playbook, Soar, one_step
@@ -28,4 +28,4 @@ def undo(tx: Tx, action_id: str, *, reason: str, why: str, by: Actor = ENGINE) -
         approval=approving.STANDARD if gated.needs_approval else None,
     )  # fmt: skip
     playbook: Playbook = one_step("direct-release", f"Release {original.target_name}", step)
-    return runner.start_run(tx, original.incident_id, playbook, {}, by=by, why=why, automatic=by.kind != "person")
+    return running.start_run(tx, original.incident_id, playbook, {}, by=by, why=why, automatic=by.kind != "person")

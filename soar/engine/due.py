@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from soar.engine import approving, direct, effects, runner
+from soar.engine import approving, direct, effects, running
 from soar.engine.parts import Parts
 from soar.errors import Conflict
 from soar.events import Kind
@@ -97,7 +97,7 @@ def _fire(timer_id: str, tx: Tx) -> bool:
             work.wake(tx, timer.ref)
         case "step_delay" | "step_timeout" | "step_retry":
             run_id, _, occurrence = timer.ref.partition("|")
-            runner.fire(tx, run_id, occurrence, timer.generation, timer.kind.removeprefix("step_"))
+            running.fire(tx, run_id, occurrence, timer.generation, timer.kind.removeprefix("step_"))
         case "approval":
             approving.time_out(tx, timer.ref, timer.data)
         case "task":

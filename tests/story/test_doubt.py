@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.wiring import House
-from soar.engine import asking, runner
+from soar.engine import asking, control, running
 from soar.model import Entity, EntityKind, ScopeStatus
 from soar.playbook import yaml_form
 from soar.playbook.model import Soar
@@ -112,7 +112,7 @@ steps:
     together: true
 """
     book = yaml_form.load(text)
-    run = house.store.write(lambda tx: runner.start_run(tx, where, book, {}, by=alice, why="drill", automatic=False))
+    run = house.store.write(lambda tx: running.start_run(tx, where, book, {}, by=alice, why="drill", automatic=False))
     assert until(lambda: status(house, run) == "failed")
     assert not estate.log(verb="isolate_host", method="apply")
     assert {name: row.state for name, row in rows(house, where, "isolate_host").items()} == {
@@ -128,7 +128,7 @@ def test_cancelling_a_run_keeps_what_it_contained(house: House, estate: Estate, 
     assert until(lambda: state(house, where, "isolate_host") is State.ACTIVE)
     run = do(house, where, alice, manual)
     assert until(lambda: bool(_open(house, where)))
-    house.store.write(lambda tx: runner.cancel_run(tx, run, alice, "changed our minds"))
+    house.store.write(lambda tx: control.cancel_run(tx, run, alice, "changed our minds"))
     assert status(house, run) == "cancelled"
     assert state(house, where, "isolate_host") is State.ACTIVE
 

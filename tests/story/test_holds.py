@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.wiring import House
-from soar.engine import approving, direct, effects, runner
+from soar.engine import approving, direct, effects, running
 from soar.errors import Refused
 from soar.model import Actor, Entity, EntityKind, Observable, ScopeStatus, Severity, Verdict
 from soar.playbook.model import Soar, one_step
@@ -38,7 +38,7 @@ def incident(house: House, by: Actor) -> str:
 def do(house: House, where: str, by: Actor, step: Soar) -> str:
     """Let a person do one thing, as a playbook of one step."""
     book = one_step(step.slug, step.slug, step)
-    return house.store.write(lambda tx: runner.start_run(tx, where, book, {}, by=by, why="drill", automatic=False))
+    return house.store.write(lambda tx: running.start_run(tx, where, book, {}, by=by, why="drill", automatic=False))
 
 
 def isolate(review: float = 3600) -> Soar:

@@ -10,7 +10,7 @@ from typing import Any
 from api.wiring import House
 from integrations.sources import elastic, suricata
 from integrations.sources.samples import load_sample
-from soar.engine import approving, asking, binding, closing, effects, runner
+from soar.engine import approving, asking, binding, closing, effects, running
 from soar.events import verify_stream
 from soar.model import Actor, ScopeStatus
 from soar.store import incidents, runs, streams, tasks
@@ -78,7 +78,7 @@ def test_one_alert_travels_the_whole_way(house: House, estate: Estate, cast: Cas
         book = runs.current_playbook(conn, "compromised-host")
         inputs = binding.initial_inputs(book, incidents.facts(conn, incident), {"watch_for": "1s"})
     run = house.store.write(
-        lambda tx: runner.start_run(tx, incident, book, inputs, by=alice, why="two hosts", automatic=False)
+        lambda tx: running.start_run(tx, incident, book, inputs, by=alice, why="two hosts", automatic=False)
     )
     approval = open_approval(house, "isolate_host")
     assert not estate.log(verb="isolate_host", method="apply")

@@ -11,7 +11,7 @@ import pytest
 
 from api.wiring import build
 from soar.config import Settings
-from soar.engine import runner
+from soar.engine import running
 from soar.model import ENGINE, Entity, EntityKind, ScopeStatus, Severity
 from soar.playbook.model import Soar, one_step
 from soar.protocol import State
@@ -58,7 +58,7 @@ def begin(settings: Settings) -> str:
     def write(tx: Any) -> str:
         incident = incidents.open_new(tx, "malware", Severity.HIGH, ENGINE, "drill")
         incidents.add_scope(tx, incident, host, ScopeStatus.AFFECTED, tx.now)
-        runner.start_run(tx, incident, book, {}, by=ENGINE, why="drill", automatic=True)
+        running.start_run(tx, incident, book, {}, by=ENGINE, why="drill", automatic=True)
         return incident
 
     incident = house.store.write(write)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.wiring import House
-from soar.engine import approving, asking, closing, direct, effects, outcomes, runner
+from soar.engine import approving, asking, closing, control, direct, effects, outcomes, running
 from soar.errors import Conflict, NotSent, OutcomeUnknown, Unavailable
 from soar.model import Entity, EntityKind, ScopeStatus
 from soar.playbook.model import Approval, Soar, Variable, one_step
@@ -57,7 +57,7 @@ def test_cancelling_in_the_middle_of_a_call_loses_no_containment(house: House, e
     wrap(house, "apply", slow("isolate_host", 1.0))
     run = do(house, where, alice, isolate())
     assert until(lambda: estate.log(verb="isolate_host", method="apply", changed=True))
-    house.store.write(lambda tx: runner.cancel_run(tx, run, alice, "changed our minds"))
+    house.store.write(lambda tx: control.cancel_run(tx, run, alice, "changed our minds"))
     assert status(house, run) == "cancelled"
     assert until(lambda: state(house, where, "isolate_host") is State.ACTIVE)
     assert [entry["target"] for entry in register(house)] == [f"host:{HOST}"]
@@ -76,7 +76,7 @@ def test_a_cancelled_run_asks_nobody_any_more(house: House, cast: Cast) -> None:
             return conn.execute(approvals.select().where(approvals.c.status == "open")).first()
 
     open_one = until(asked)
-    house.store.write(lambda tx: runner.cancel_run(tx, run, alice, "changed our minds"))
+    house.store.write(lambda tx: control.cancel_run(tx, run, alice, "changed our minds"))
     assert asked() is None
     assert state(house, where, "isolate_host") is State.CANCELLED
     with pytest.raises(Conflict):
@@ -166,7 +166,7 @@ def test_each_hold_has_its_own_lease_and_the_longest_one_counts(house: House, es
 def test_a_lift_that_fails_is_tried_again_and_a_person_is_told(
     house: House, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LIFT_AGAIN", runner.LIFT_AGAIN / 30)
+    monkeypatch.setattr(running, "LIFT_AGAIN", running.LIFT_AGAIN / 30)
     alice = cast.person("alice", "responder")
     where = incident(house, alice)
     do(house, where, alice, block(lease=2))
@@ -254,7 +254,7 @@ def test_an_answer_that_comes_while_the_worker_is_busy_is_not_lost(house: House,
     step = Soar(slug="cut", verb="isolate_host", for_each="$hosts", as_="h", with_={"host": "$h"}, review=3600)
     book = replace(one_step("cut", "cut", step), variables={"hosts": Variable(type="list")})
     both = {"hosts": [HOST, "ws-0147"]}
-    run = house.store.write(lambda tx: runner.start_run(tx, where, book, both, by=alice, why="d", automatic=False))
+    run = house.store.write(lambda tx: running.start_run(tx, where, book, both, by=alice, why="d", automatic=False))
     assert until(lambda: state(house, where, "isolate_host") is State.IN_DOUBT)
     action = rows(house, where, "isolate_host")[HOST]
     house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "no", "looked at the console"))
@@ -350,7 +350,7 @@ steps:
     together: true
     approval: {any_of: [responder], persons: 1, within: 1h, on_timeout: deny}
 """)
-    house.store.write(lambda tx: runner.start_run(tx, where, book, {}, by=alice, why="d", automatic=False))
+    house.store.write(lambda tx: running.start_run(tx, where, book, {}, by=alice, why="d", automatic=False))
 
     def wishes() -> list[tuple[int, list[str]]]:
         with house.store.read() as conn:
@@ -386,7 +386,7 @@ def test_what_a_person_must_release_is_never_lifted_by_a_failed_run(house: House
     action = rows(house, where, "isolate_host")[HOST]
     step = Soar(slug="release", undo=(f"action:{action.id}",), reason="recovered")
     book = one_step("automatic-release", "Release", step)
-    run = house.store.write(lambda tx: runner.start_run(tx, where, book, {}, by=alice, why="d", automatic=True))
+    run = house.store.write(lambda tx: running.start_run(tx, where, book, {}, by=alice, why="d", automatic=True))
     assert until(lambda: status(house, run) == "failed")
     with house.store.read() as conn:
         kinds = {row.kind for row in conn.execute(due.select().where(due.c.state == "armed"))}
@@ -405,7 +405,7 @@ def test_a_doubt_that_outlives_its_run_can_be_decided_but_not_repeated(
     assert until(lambda: state(house, where, "isolate_host") is State.CALLING)
     estate.fault(verb="isolate_host", phase="inspect", fault="error_500")
     assert until(lambda: state(house, where, "isolate_host") is State.IN_DOUBT)
-    house.store.write(lambda tx: runner.cancel_run(tx, run, alice, "enough"))
+    house.store.write(lambda tx: control.cancel_run(tx, run, alice, "enough"))
     action = rows(house, where, "isolate_host")[HOST]
     with pytest.raises(Conflict, match="run is over"):
         house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "repeat", "try again"))

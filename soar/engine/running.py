@@ -1,0 +1,206 @@
+"""A run's way, inside commits: begin, take what happened, save the state, turn what is wanted into rows.
+
+A run's row is read and written only inside a commit; there is no lease on a run. Whoever does the
+work, or fires a timer, or cancels, feeds the conductor here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from soar.engine import approving, casefile, conductor, effects
+from soar.engine.run_state import RunState
+from soar.engine.signals import (
+    Abandon,
+    Arm,
+    Decision,
+    Finish,
+    Perform,
+    Result,
+    StepEnded,
+    TimerFired,
+)
+from soar.events import Kind
+from soar.ids import new_id
+from soar.model import ENGINE, Actor, IncidentStatus
+from soar.playbook.model import Playbook, Soar, one_step
+from soar.protocol import STANDING, UNSENT, State
+from soar.store import actions, incidents, runs, tasks, work
+from soar.store.rows import WorkRow
+from soar.store.session import Tx
+from soar.store.tables import runs as run_table
+from soar.verbs import VERBS, OnExpiry
+
+PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
+"""Work priority by the incident's OCSF severity id."""
+LIFT_AGAIN = timedelta(seconds=30)
+"""How long after a lift that failed it is tried again."""
+
+
+class StepResult(Protocol):
+    """How a step ended: ok, partial or failed, with its outputs."""
+
+    @property
+    def result(self) -> Result: ...
+
+    @property
+    def outputs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def start_run(
+    tx: Tx, incident_id: str, playbook: Playbook, inputs: Mapping[str, Any], *, by: Actor, why: str, automatic: bool
+) -> str:
+    """Begin a run in the caller's transaction; its first work is rung for after the commit."""
+    run_id = new_id()
+    incident = incidents.get(tx.conn, incident_id)
+    runs.save_playbook(tx, playbook, current=False)
+    tx.conn.execute(
+        run_table.insert().values(
+            id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
+            status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
+            automatic=automatic,
+            priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now,
+        )
+    )  # fmt: skip
+    if incident.status == IncidentStatus.NEW.value and not automatic:
+        incidents.set_status(tx, incident_id, IncidentStatus.IN_PROGRESS, by)
+    incidents.event(
+        tx, incident_id, Kind.RUN_STARTED, actor=by,
+        data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},
+        values={"why": why},
+    )  # fmt: skip
+    _apply(tx, runs.get(tx.conn, run_id), playbook, conductor.start(playbook, inputs, _facts(tx, incident_id)))
+    return run_id
+
+
+def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
+    """A timer of a step came due."""
+    feed(tx, runs.get(tx.conn, run_id, lock=True), TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
+
+
+def step_ended(tx: Tx, row: WorkRow, done: StepResult) -> None:
+    """The step's end, the run's new state and the next work, in one commit."""
+    work.done(tx, row)
+    run = runs.get(tx.conn, row.run_id, lock=True)
+    soar = runs.playbook(tx.conn, run.playbook_digest).workflow[row.step_id].soar
+    incidents.event(
+        tx, run.incident_id, Kind.STEP_ENDED,
+        data={
+            "run": run.id, "step": soar.slug if soar else row.step_id, "occurrence": row.occurrence,
+            "attempt": row.attempt, "result": done.result,
+        },
+        values={"reason": done.reason},
+    )  # fmt: skip
+    feed(
+        tx, run,
+        StepEnded(
+            occurrence=row.occurrence, attempt=row.attempt, result=done.result, outputs=dict(done.outputs),
+            reason=done.reason,
+        ),
+    )  # fmt: skip
+    if soar is not None and soar.verb == "watch":
+        for host in done.outputs.get("again", ()):
+            _contain_again(tx, run, str(host))
+
+
+def feed(tx: Tx, run: Any, event: RunEvent) -> None:
+    """Tell the conductor what happened to a run (its row, locked), and store what follows from it."""
+    playbook = runs.playbook(tx.conn, run.playbook_digest)
+    state = RunState.from_plain(run.state)
+    _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run.incident_id)))
+
+
+def _contain_again(tx: Tx, run: Any, host: str) -> None:
+    """A watched host was hit again: cut it off at once, under the same guards as ever."""
+    step = Soar(slug="contain-again", verb="isolate_host", with_={"host": host}, review=24 * 3600)
+    book = one_step("contain-again", f"Contain {host} again", step, urgency="immediate")
+    start_run(tx, run.incident_id, book, {}, by=ENGINE, why=f"{host} was hit again while watched", automatic=True)
+
+
+def _facts(tx: Tx, incident_id: str) -> dict[str, Any]:
+    """What conditions may speak of."""
+    return dict(incidents.facts(tx.conn, incident_id))
+
+
+def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:
+    """Save the conductor's state and turn what it wants into rows, all in this commit."""
+    tx.conn.execute(run_table.update().where(run_table.c.id == run.id).values(state=decision.state.as_plain()))
+    for todo in decision.todo:
+        match todo:
+            case Perform():
+                work.add(
+                    tx, run.id, occurrence=todo.occurrence, attempt=todo.attempt, kind=todo.kind,
+                    step_id=todo.step_id, branch=todo.branch, priority=run.priority,
+                )  # fmt: skip
+                step = playbook.workflow[todo.step_id]
+                incidents.event(
+                    tx, run.incident_id, Kind.STEP_STARTED,
+                    data={
+                        "run": run.id, "step": step.soar.slug if step.soar else todo.step_id,
+                        "occurrence": todo.occurrence, "attempt": todo.attempt, "kind": todo.kind,
+                    },
+                )  # fmt: skip
+            case Arm():
+                ref = f"{run.id}|{todo.occurrence}"
+                work.arm(tx, tx.now + timedelta(seconds=todo.seconds), f"step_{todo.kind}", ref, todo.attempt)
+            case Abandon():
+                _call_off(tx, run, todo, decision.state.status)
+            case Finish():
+                _finish(tx, run, todo)
+
+
+def _call_off(tx: Tx, run: Any, todo: Abandon, status: str) -> None:
+    """Nothing new is begun for this step, and nobody is asked about it; what was sent is settled by its worker."""
+    why = "the run was cancelled" if status == "cancelled" else "its time was over"
+    for row in actions.find(tx.conn, run_id=run.id, states=UNSENT):
+        if row.step_path == todo.occurrence or row.step_path.startswith((f"{todo.occurrence}/", f"{todo.occurrence}@")):
+            actions.move(tx, row, State.CANCELLED, summary=why)
+    work_id = work.abandon(tx, run.id, todo.occurrence, todo.attempt)
+    if work_id is not None:
+        approving.withdraw(tx, work_id, why)
+        for task in tasks.find(tx.conn, work_id=work_id, status="open"):
+            tasks.close(tx, task, ENGINE, {"withdrawn": why})
+
+
+def _finish(tx: Tx, run: Any, todo: Finish) -> None:
+    tx.conn.execute(
+        run_table.update()
+        .where(run_table.c.id == run.id)
+        .values(status=todo.status, reason=todo.reason, ended_at=tx.now)
+    )
+    _lift_again(tx, run, todo.status)
+    incidents.event(
+        tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
+        values={"reason": todo.reason},
+    )  # fmt: skip
+    for action in actions.find(tx.conn, run_id=run.id, states=STANDING):
+        owed = VERBS[action.verb].destroys - casefile.collected(tx.conn, action)
+        if owed and not action.undo_of:
+            text = f"{action.verb} on {action.target_name} came first; nobody has collected {', '.join(sorted(owed))}"
+            tasks.open_task(
+                tx, run.incident_id, kind="evidence_owed", text=text, asks={"why": "str"}, action_id=action.id
+            )
+
+
+def _lift_again(tx: Tx, run: Any, status: str) -> None:
+    """A block whose time is over could not be lifted: it is tried again, and a person is told once."""
+    if not run.automatic or status == "succeeded":
+        return
+    for undo in actions.find(tx.conn, run_id=run.id):
+        if undo.undo_of is None or undo.state is State.DONE:
+            continue
+        original = actions.get(tx.conn, undo.undo_of)
+        hold = effects.hold_of(tx.conn, original)
+        if hold is None or VERBS[original.verb].on_expiry is not OnExpiry.LIFT:
+            continue
+        work.arm(tx, tx.now + LIFT_AGAIN, "lease", hold.id, 1)
+        if not tasks.find(tx.conn, action_id=original.id, kind="lift_failed", status="open"):
+            text = f"{original.verb} on {original.target_name} is over but could not be lifted: {undo.summary}"
+            tasks.open_task(
+                tx, run.incident_id, kind="lift_failed", text=text, asks={"why": "str"}, action_id=original.id
+            )
