@@ -101,8 +101,10 @@ class Settings(BaseSettings):
 
     data: Path = Path("var")
     database_url: str = ""
+    broker_url: str = ""
     origin: str = "soar.local"
     workers: int = Field(default=4, ge=1, le=64)
+    claim_seconds: float = Field(default=60.0, ge=0.5, le=3600)
     server: ServerSettings = ServerSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     adapters: dict[str, dict[str, Any]] = Field(default_factory=dict)

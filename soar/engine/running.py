@@ -19,6 +19,7 @@ from soar.engine.signals import (
     Finish,
     Perform,
     Result,
+    RunEvent,
     StepEnded,
     TimerFired,
 )
