@@ -2,15 +2,16 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup demo serve check test lock clean
+.PHONY: help setup demo serve check test test-long bench lock clean
 
 help: ## What can be made here
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(VENV)/.test-ready ## A virtual environment with everything, also for the tests
 
@@ -30,14 +31,22 @@ check: $(VENV)/.test-ready ## Style, types, layers and the repository's own test
 test: check ## Everything that can be tested on this machine
 	$(BIN)/pytest tests --ignore=tests/repo
 
+test-long: $(VENV)/.test-ready ## The long forms: more runs, more kills, more time
+	$(BIN)/pytest tests -m long --timeout=3600
+
+bench: $(BENCH)/.ready ## How fast it is beside what it replaces; ARGS=--quick for a short look
+	@$(BENCH)/bin/python -m bench $(ARGS)
+
 lock: ## Pin all dependencies anew, with hashes and without naming an index (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--extra build pyproject.toml -o requirements/run.txt
+		--extra build --extra postgres pyproject.toml -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--extra build --extra test -c requirements/run.txt pyproject.toml -o requirements/test.txt
+		--extra build --extra postgres --extra test -c requirements/run.txt pyproject.toml -o requirements/test.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--extra build --extra bench -c requirements/run.txt pyproject.toml -o requirements/bench.txt
 
 clean: ## Remove what was made here, the data folder aside
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "soar needs Python 3.11 or newer: none was found"; exit 1; }
@@ -54,4 +63,12 @@ $(VENV)/.run-ready: requirements/run.txt pyproject.toml | $(VENV)/.made
 $(VENV)/.test-ready: requirements/test.txt $(VENV)/.run-ready
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(BENCH)/.ready: requirements/bench.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "soar needs Python 3.11 or newer: none was found"; exit 1; }
+	@echo "Setting up $(BENCH) ..."
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@

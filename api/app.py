@@ -14,6 +14,7 @@ from api.routes import (
     alerts,
     approvals,
     audit,
+    breakglass,
     docs,
     evidence,
     health,
@@ -31,7 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
     for module in (
         health, alerts, incidents, scope, runs, approvals, actions, tasks, evidence, playbooks, adapters, people,
-        switches, audit,
+        switches, breakglass, audit,
     )
 )  # fmt: skip
 

@@ -53,6 +53,8 @@ class Bodies:
 
 def check_type(headers: Headers) -> None:
     """Raises UnsupportedMedia unless the body says it is plain JSON in UTF-8."""
+    if headers.get("content-type") == "application/json" and "content-encoding" not in headers:
+        return
     header = Header()
     header["content-type"] = headers.get("content-type") or "application/octet-stream"
     kind, charset = header.get_content_type(), str(header.get_param("charset") or "utf-8").lower()

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Mapping
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
@@ -23,6 +22,8 @@ SECURITY: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
 }
 """What every answer says, where its route has not said it otherwise."""
+_SECURITY = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in SECURITY.items()]
+_REQUEST_ID = b"x-request-id"
 
 
 class Edge:
@@ -42,10 +43,11 @@ class Edge:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = errors.request_id(scope)
-                for name, value in SECURITY.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]} | {_REQUEST_ID}
+                own = [each for each in message["headers"] if each[0] != _REQUEST_ID]
+                ours = [(_REQUEST_ID, errors.request_id(scope).encode("latin-1"))]
+                ours += [each for each in _SECURITY if each[0] not in said]
+                message["headers"] = own + ours
             await send(message)
 
         try:

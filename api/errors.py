@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -109,11 +110,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SoarError, _on_soar)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    for away in (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError):
+        app.add_exception_handler(away, _on_database)
 
 
 async def _on_soar(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoarError)
     return answer(error, request.scope)
+
+
+async def _on_database(request: Request, error: Exception) -> Response:
+    """The database went away where nobody had named it yet."""
+    return answer(Unavailable(f"the database cannot be used: {str(error).partition(chr(10))[0]}"), request.scope)
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:

@@ -7,7 +7,6 @@ written once requests are answered. Logs are JSON lines on standard error.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import os
 import signal
@@ -18,16 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import structlog
 import uvicorn
 
 from api.cli.exits import Exit, guarded, say
+from api.process import announce, die_with_parent, log_to_stderr, reaching
 from soar.config import ServerSettings, Settings, load
 from soar.errors import Unavailable
 
 GRACE_SECONDS = 5
 """How long open requests may go on after the signal to stop."""
-_PR_SET_PDEATHSIG = 1
 
 
 class _Server(uvicorn.Server):
@@ -42,15 +40,15 @@ class _Server(uvicorn.Server):
         self._ready()
 
 
-def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+def serve(settings: Settings, *, ready: Callable[[str], None]) -> int:
     """Build the house, serve it, close it; returns the exit code. Must run in the main thread.
 
-    `announce` gets the base URL once requests are answered. On the very first start the
+    `ready` gets the base URL once requests are answered. On the very first start the
     administrator's key is told on standard error, once. Raises Conflict when another process owns
     the data folder, Invalid for wrong settings, Unavailable when the port, the data folder or the
     database cannot be had.
     """
-    _log_to_stderr()
+    log_to_stderr()
     with _listening(settings.server) as (taken, url), reaching(settings):
         from api.app import create_app
         from api.wiring import build
@@ -63,7 +61,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
                 create_app(house), log_config=None, access_log=False, proxy_headers=False, server_header=False,
                 ws="none", timeout_graceful_shutdown=GRACE_SECONDS,
             )  # fmt: skip
-            server = _Server(options, ready=lambda: announce(url))
+            server = _Server(options, ready=lambda: ready(url))
             _stop_on_signals(server)
             house.start()
             gc.freeze()  # what was built stays to the end; looking through it again and again is time lost
@@ -71,20 +69,6 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
         finally:
             house.close()
     return Exit.OK if server.started else Exit.FAILED
-
-
-@contextmanager
-def reaching(settings: Settings) -> Iterator[None]:
-    """What the system or the database refuses is one clear sentence."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{error.filename or settings.data}: {error.strerror or error}") from error
-    except SQLAlchemyError as error:
-        why = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise Unavailable(f"the database cannot be used: {why}") from error
 
 
 @contextmanager
@@ -119,44 +103,6 @@ def _tell_first_key(key: str) -> None:
     say(f"  {key}")
 
 
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _die_with_parent() -> None:
-    """Ask Linux for a signal when the starter ends; elsewhere do nothing.
-
-    It is sent when the *thread* that started us ends (prctl(2), PR_SET_PDEATHSIG), so the handler
-    looks whether the process itself is gone.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-
-    def look(*_: object) -> None:
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    signal.signal(signal.SIGHUP, look)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
-    look()
-
-
-def _ready(url: str) -> None:
-    sys.stdout.write(f"READY {url}\n")
-    sys.stdout.flush()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m api.serve`: the exit codes are those of the command line."""
     parser = argparse.ArgumentParser(prog="python -m api.serve", description="Serve soar on this machine.")
@@ -166,11 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--with-parent", action="store_true", help="end when the process that started it ends (Linux)")
     options = parser.parse_args(argv)
     if options.with_parent:
-        _die_with_parent()
+        die_with_parent()
     wanted: dict[str, Any] = {
         name: value for name in ("host", "port") if (value := getattr(options, name)) is not None
     }  # fmt: skip
-    return guarded(lambda: serve(load(options.config, **({"server": wanted} if wanted else {})), announce=_ready))
+    given = {"server": wanted} if wanted else {}
+    return guarded(lambda: serve(load(options.config, **given), ready=lambda url: announce(f"READY {url}")))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from soar.events import Kind
 from soar.ids import new_id
 from soar.model import Actor, Item, StoredItem
 from soar.ports import Clock, Vault
-from soar.store import incidents, people
+from soar.store import incidents, locks, people
 from soar.store.session import Store, Tx
 from soar.store.tables import custody, evidence_items
 
@@ -77,6 +77,7 @@ class VaultCollection:
 
     def _record(self, tx: Tx, stored: StoredItem) -> None:
         item = stored.item
+        locks.hold(tx, [f"exhibits:{self._incident_id}"])
         count = tx.conn.execute(
             sa.select(sa.func.count()).where(evidence_items.c.incident_id == self._incident_id)
         ).scalar_one()
@@ -121,12 +122,14 @@ def add_custody(tx: Tx, entry: CustodyEntry) -> None:
 
 def handle(tx: Tx, item_id: str, act: str, actor: Actor, purpose: str, *, to: str = "") -> None:
     """Somebody reads or exports an item: the next entry of its chain, and an event. Raises NotFound."""
-    row = tx.conn.execute(sa.select(evidence_items).where(evidence_items.c.id == item_id)).first()
+    row = tx.conn.execute(sa.select(evidence_items).where(evidence_items.c.id == item_id).with_for_update()).first()
     if row is None:
         raise NotFound(f"no evidence item {item_id!r}")
-    seq = tx.conn.execute(sa.select(sa.func.count()).where(custody.c.item_id == item_id)).scalar_one()
+    before = custody_of(tx.conn, item_id)
+    # Who waited for the item began before the one whose entry stands last.
+    at = max(tx.now, before[-1].at) if before else tx.now
     entry = CustodyEntry(
-        item_id=item_id, seq=int(seq), act=act, actor=str(actor), at=tx.now, purpose=purpose, to=to,
+        item_id=item_id, seq=len(before), act=act, actor=str(actor), at=at, purpose=purpose, to=to,
         hash_before=row.sha256, hash_after=row.sha256,
     )  # fmt: skip
     add_custody(tx, entry)

@@ -11,8 +11,17 @@ from soar.errors import Forbidden
 from soar.model import Actor
 
 READ = frozenset({"incident.read", "run.read", "action.read", "approval.read", "playbook.read", "timeline.read"})
-_ANALYST = READ | {"incident.edit", "run.plan", "run.start", "run.cancel", "task.answer", "evidence.list"}
-_RESPONDER = _ANALYST | {"approval.vote", "action.release", "action.resolve", "incident.close", "disposition.set"}
+_CONTROL = {"run.plan", "run.start", "run.pause", "run.retry", "run.cancel"}
+_ANALYST = READ | _CONTROL | {"incident.edit", "task.answer", "evidence.list"}
+_RESPONDER = _ANALYST | {
+    "approval.vote",
+    "action.release",
+    "action.renew",
+    "action.resolve",
+    "incident.close",
+    "disposition.set",
+    "run.skip",
+}
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": READ,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.dialects import postgresql, sqlite
 
 from soar.engine import binding, running
 from soar.errors import Invalid
@@ -15,13 +16,23 @@ from soar.events import Kind
 from soar.model import Actor
 from soar.playbook.model import Playbook
 from soar.resolution import ask_once
-from soar.store import incidents, runs, streams
+from soar.store import incidents, runs
 from soar.store.session import Tx
-from soar.store.tables import events
+from soar.store.tables import playbooks as playbooks_table
+from soar.store.tables import proposals
 from soar.store.tables import runs as run_table
 from soar.triggers import Match, Trigger, matches
 
 log = structlog.get_logger("soar.choosing")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A playbook that has been read, its digest, and its triggers."""
+
+    digest: str
+    book: Playbook
+    triggers: tuple[Trigger, ...]
 
 
 def playbooks(
@@ -32,22 +43,25 @@ def playbooks(
     One that was begun or proposed before comes again only if the scope grew and it asks for that.
     """
     facts = {**incidents.facts(tx.conn, incident_id), "alert": dict(alert_facts), "variables": {}}
-    books = {book.slug: book for book in runs.current_playbooks(tx.conn)}
-    chosen = []
-    for match in matches(_triggers(books.values()), facts):
-        book = books[match.playbook_id]
-        again = grew and match.trigger.rerun == "on_new_entity"
-        if again or not (_ran(tx.conn, incident_id, book.slug) or _proposed(tx.conn, incident_id, book.slug)):
-            chosen.append(_begin(tx, incident_id, book, match, facts, may_start, actor))
+    books = {known.book.slug: known for known in _current(tx.conn)}
+    chosen: list[dict[str, Any]] = []
+    fitting = matches((trigger for known in books.values() for trigger in known.triggers), facts)
+    before = _before(tx, incident_id) if fitting else set()
+    for match in fitting:
+        known = books[match.playbook_id]
+        if known.book.slug not in before or (grew and match.trigger.rerun == "on_new_entity"):
+            chosen.append(became := _begin(tx, incident_id, known, match, facts, may_start, actor))
+            if became["outcome"] != "not started":
+                before.add(known.book.slug)
     return chosen
 
 
 def _begin(
-    tx: Tx, incident_id: str, book: Playbook, match: Match, facts: dict[str, Any], may_start: bool, actor: Actor
+    tx: Tx, incident_id: str, known: Known, match: Match, facts: dict[str, Any], may_start: bool, actor: Actor
 ) -> dict[str, Any]:
-    why = "; ".join(match.why)
+    book, why = known.book, "; ".join(match.why)
     chosen = {"playbook": book.slug, "why": why}
-    data = {"playbook": book.slug, "digest": book.digest}
+    data = {"playbook": book.slug, "digest": known.digest}
     if match.trigger.start == "automatic" and may_start:
         try:
             inputs = binding.initial_inputs(book, facts, {})
@@ -63,29 +77,48 @@ def _begin(
         run_id = running.start_run(tx, incident_id, book, inputs, by=actor, why=why, automatic=True)
         return {**chosen, "outcome": "started", "run": run_id}
     incidents.event(tx, incident_id, Kind.RUN_PROPOSED, actor=actor, data=data, values={"why": why})
+    tx.run(_PROPOSE[tx.postgres], {"incident_id": incident_id, "playbook_slug": book.slug})
     return {**chosen, "outcome": "proposed"}
 
 
-def _ran(conn: sa.Connection, incident_id: str, slug: str) -> bool:
-    query = sa.select(run_table.c.id).where(run_table.c.incident_id == incident_id, run_table.c.playbook_slug == slug)
-    return conn.execute(query.limit(1)).first() is not None
+def _before(tx: Tx, incident_id: str) -> set[str]:
+    """What was begun or proposed in this incident. What could not start does not count: with another alert it may."""
+    return set(tx.conn.execute(_BEFORE, {"incident": incident_id}).scalars())
 
 
-def _proposed(conn: sa.Connection, incident_id: str, slug: str) -> bool:
-    """Was it proposed? What could not start does not count: with another alert it may."""
-    stream = streams.incident_stream(incident_id)
-    query = sa.select(events.c.body).where(events.c.stream == stream, events.c.kind == Kind.RUN_PROPOSED.value)
-    said = [json.loads(body)["data"] for body in conn.execute(query).scalars()]
-    return any(each["playbook"] == slug and not each.get("not_started") for each in said)
-
-
-def _triggers(books: Iterable[Playbook]) -> list[Trigger]:
-    """The triggers of all playbooks; one that can be read no more must not stop an alert."""
+def _current(conn: sa.Connection) -> list[Known]:
+    """The newest version of each playbook. Reading one costs milliseconds, so it is kept by its digest."""
     found = []
-    for book in books:
-        for each in book.triggers:
-            try:
-                found.append(Trigger(playbook_id=book.slug, when=each.when, start=each.start, rerun=each.rerun))
-            except Invalid as error:
-                log.warning("trigger_unreadable", playbook=book.slug, reason=error.message)
+    for digest in conn.execute(_CURRENT).scalars():
+        known = _read.get(digest)
+        if known is None:
+            if len(_read) >= _KEPT:
+                _read.clear()
+            book = runs.playbook(conn, digest)
+            known = _read[digest] = Known(digest, book, _triggers(book))
+        found.append(known)
     return found
+
+
+def _triggers(book: Playbook) -> tuple[Trigger, ...]:
+    """A playbook's triggers; one that can be read no more must not stop an alert."""
+    found = []
+    for each in book.triggers:
+        try:
+            found.append(Trigger(playbook_id=book.slug, when=each.when, start=each.start, rerun=each.rerun))
+        except Invalid as error:
+            log.warning("trigger_unreadable", playbook=book.slug, reason=error.message)
+    return tuple(found)
+
+
+_KEPT = 1024
+_read: dict[str, Known] = {}
+_CURRENT = sa.select(playbooks_table.c.digest).where(playbooks_table.c.current).order_by(playbooks_table.c.slug)
+_BEFORE = sa.union_all(
+    sa.select(run_table.c.playbook_slug).where(run_table.c.incident_id == sa.bindparam("incident")),
+    sa.select(proposals.c.playbook_slug).where(proposals.c.incident_id == sa.bindparam("incident")),
+)
+_PROPOSE = {
+    False: sqlite.insert(proposals).on_conflict_do_nothing(),
+    True: postgresql.insert(proposals).on_conflict_do_nothing(),
+}

@@ -9,6 +9,7 @@ it had. A jump of the wall clock is reported, not followed.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from soar.ids import new_id
 from soar.ports import ClockStep
 
 STEP_SECONDS = 5.0
+ASKED = 3
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -47,12 +49,32 @@ class Anchor:
         return {"boot": self.boot, "boot_seconds": self.boot_seconds, "wall": self.wall.isoformat()}
 
     @classmethod
+    def measured(cls, ask: Callable[[], datetime]) -> Anchor:
+        """An anchor at the time that somebody else tells (a database server), so that several nodes agree.
+
+        `ask` returns an aware time. It is asked three times; the quickest answer counts, as of the middle
+        of the question.
+        """
+        answers = []
+        for _ in range(ASKED):
+            before = boot_seconds()
+            wall = ask().astimezone(UTC)
+            after = boot_seconds()
+            answers.append((after - before, (before + after) / 2, wall))
+        _, at, wall = min(answers)
+        return cls(boot_id(), at, wall)
+
+    @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Anchor:
         return cls(plain["boot"], plain["boot_seconds"], datetime.fromisoformat(plain["wall"]))
 
 
 class SystemClock:
-    """Wall time anchored to the boot clock (soar.ports.Clock)."""
+    """Wall time anchored to the boot clock (soar.ports.Clock).
+
+    Without an anchor of this boot it begins with the system's wall clock. With the database server's
+    (`Anchor.measured`) all nodes of one database go by one time, whatever their own wall clocks say.
+    """
 
     def __init__(self, anchor: Anchor | None = None) -> None:
         boot = boot_id()

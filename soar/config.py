@@ -11,7 +11,7 @@ import os
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -51,10 +51,19 @@ class ProtectionSettings(Part):
     networks: tuple[IPvAnyNetwork, ...] = ()
 
 
+class LimitSettings(Part):
+    """How fast a connected system is called: `rate` a second (`burst` at once), `concurrency` at a time."""
+
+    rate: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
+    burst: int = Field(default=1, ge=1, le=100_000)
+    concurrency: int | None = Field(default=None, ge=1, le=100_000)
+
+
 class CapSettings(Part):
-    """How often a verb may act: in one run, in an hour, and on which share of a group (0 to 1)."""
+    """How many targets a verb may touch: in a run, an incident, an hour, and which share of a group (0 to 1)."""
 
     per_run: int | None = Field(default=None, ge=0)
+    per_incident: int | None = Field(default=None, ge=0)
     per_hour: int | None = Field(default=None, ge=0)
     share_of_group: float | None = Field(default=None, ge=0, le=1)
 
@@ -79,18 +88,29 @@ class GuardSettings(Part):
     widest_v4: int = Field(default=16, ge=0, le=32)
     widest_v6: int = Field(default=32, ge=0, le=128)
     caps: dict[str, CapSettings] = Field(default_factory=dict)
+    group_sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    canary: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     freezes: tuple[FreezeSettings, ...] = ()
     block_confidence: int = Field(default=80, ge=0, le=100)
     evidence_box: float = Field(default=60.0, ge=0)
+    repair: dict[str, bool] = Field(default_factory=dict)
     same_day_issuer: Literal["strict", "bootstrap"] = "strict"
 
-    @field_validator("caps")
+    @field_validator("caps", "canary")
     @classmethod
-    def _for_verbs(cls, caps: dict[str, CapSettings]) -> dict[str, CapSettings]:
-        unknown = sorted(set(caps) - set(VERBS) - {"*"})
+    def _for_verbs(cls, by_verb: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(by_verb) - set(VERBS) - {"*"})
         if unknown:
-            raise ValueError(f"there is no verb {unknown[0]!r}; a cap is for a verb, or for all with *")
-        return caps
+            raise ValueError(f"there is no verb {unknown[0]!r}; this is for a verb, or for all with *")
+        return by_verb
+
+    @field_validator("repair")
+    @classmethod
+    def _can_be_gone(cls, repair: dict[str, bool]) -> dict[str, bool]:
+        wrong = sorted(name for name in repair if name not in VERBS or not VERBS[name].contains)
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no verb whose effect stands; only such a one can be repaired")
+        return repair
 
 
 class Settings(BaseSettings):
@@ -100,11 +120,12 @@ class Settings(BaseSettings):
     file: ClassVar[Path | None] = None
 
     data: Path = Path("var")
-    database_url: str = ""
-    broker_url: str = ""
+    database_url: str = Field(default="", repr=False)
+    broker_url: str = Field(default="", repr=False)
     origin: str = "soar.local"
     workers: int = Field(default=4, ge=1, le=64)
     claim_seconds: float = Field(default=60.0, ge=0.5, le=3600)
+    drift_seconds: float = Field(default=900.0, ge=1, le=7 * 86400)
     server: ServerSettings = ServerSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     adapters: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -112,6 +133,53 @@ class Settings(BaseSettings):
     playbooks: tuple[Path, ...] = ()
     correlation_hours: float = Field(default=24.0, gt=0)
     dedupe_hours: float = Field(default=24.0, gt=0)
+
+    @field_validator("adapters")
+    @classmethod
+    def _with_limits(cls, adapters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """`limits` of an adapter's table is ours; the rest is for the adapter itself to check."""
+        for name, given in adapters.items():
+            try:
+                LimitSettings.model_validate(given.get("limits", {}))
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(map(str, (name, "limits", *first["loc"])))
+                raise ValueError(f"{place}: {first['msg']}") from None
+        return adapters
+
+    @property
+    def adapter_limits(self) -> dict[str, LimitSettings]:
+        """The limits of each connected system that has any."""
+        given = {name: each["limits"] for name, each in self.adapters.items() if each.get("limits")}
+        return {name: LimitSettings.model_validate(limits) for name, limits in given.items()}
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        """PostgreSQL is spoken to by psycopg, however the URL says it."""
+        scheme, _, rest = _resolved(url).partition("://")
+        if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+            return f"postgresql+psycopg://{rest}"
+        if scheme not in ("", "sqlite"):
+            raise ValueError("a database is postgresql://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///PATH")
+        return _resolved(url)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: str) -> str:
+        if url and _resolved(url).partition("://")[0] not in ("redis", "rediss"):
+            raise ValueError("a broker is redis://:PASSWORD@HOST:PORT/NUMBER (rediss:// with TLS)")
+        return _resolved(url)
+
+    @property
+    def database_address(self) -> str:
+        """Where the database is, without who asks and with which password."""
+        return _address(self.url)
+
+    @property
+    def broker_address(self) -> str:
+        """Where the broker is, without password."""
+        return _address(self.broker_url)
 
     @property
     def url(self) -> str:
@@ -173,6 +241,24 @@ def secret(reference: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise Invalid(f"the secret {reference} cannot be read") from error
     raise Invalid("a secret is given by reference: env:NAME or file:PATH")
+
+
+def _resolved(url: str) -> str:
+    """An address, or what a reference to one names; a wrong reference is a wrong setting."""
+    try:
+        return secret(url) if url.partition(":")[0] in ("env", "file") else url
+    except Invalid as error:
+        raise ValueError(error.message) from None
+
+
+def _address(url: str) -> str:
+    """An address without user, password and options. One that cannot be read for sure is not shown."""
+    scheme, _, rest = url.partition("://")
+    place, _, options = rest.partition("?")
+    if "@" in options and "@" not in place:
+        return f"{scheme}://(an address that cannot be read)"
+    _, _, place = place.rpartition("@")
+    return f"{scheme.partition('+')[0]}://{place}"
 
 
 def check_secrets(settings: Settings) -> None:

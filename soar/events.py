@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-import rfc8785
-
+from soar import canonical
 from soar.errors import Problem
 
 VERSION = 1
@@ -57,16 +56,27 @@ class Kind(StrEnum):
     RUN_STARTED = "run.started"
     RUN_ENDED = "run.ended"
     RUN_CANCELLED = "run.cancelled"
+    RUN_PAUSED = "run.paused"
+    RUN_RESUMED = "run.resumed"
     STEP_STARTED = "step.started"
     STEP_ENDED = "step.ended"
+    STEP_QUARANTINED = "step.quarantined"
+    STEP_RETRIED = "step.retried"
+    STEP_SKIPPED = "step.skipped"
     ACTION_MOVED = "action.moved"
     HOLD_PLACED = "hold.placed"
     HOLD_RENEWED = "hold.renewed"
     HOLD_ENDED = "hold.ended"
     HOLD_OVERDUE = "hold.overdue"
+    HOLD_ESCALATED = "hold.escalated"
+    EFFECT_DRIFTED = "effect.drifted"
+    EFFECT_RETURNED = "effect.returned"
     APPROVAL_ASKED = "approval.asked"
     APPROVAL_VOTED = "approval.voted"
     APPROVAL_DECIDED = "approval.decided"
+    BREAK_GLASS_ASKED = "break_glass.asked"
+    BREAK_GLASS_OPENED = "break_glass.opened"
+    BREAK_GLASS_ENDED = "break_glass.ended"
     RELEASE_REFUSED = "release.refused"
     DISPOSITION_SET = "disposition.set"
     TASK_OPENED = "task.opened"
@@ -110,7 +120,7 @@ def moment(text: str) -> datetime:
 
 def commitment(salt: str, value: Any) -> str:
     """The commitment of a value under a salt (hex), as hex SHA-256."""
-    return hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(value)).hexdigest()
+    return hashlib.sha256(bytes.fromhex(salt) + canonical.dumps(value)).hexdigest()
 
 
 def _committed(said: Any, salt: str, value: Any) -> bool:
@@ -135,7 +145,7 @@ def seal(
 ) -> Sealed:
     """Fix an event's bytes. `data` must hold nothing that may ever have to be redacted."""
     salted = {name: (secrets.token_hex(16), value) for name, value in values.items()}
-    body = rfc8785.dumps(
+    body = canonical.dumps(
         {
             "v": VERSION,
             "id": event_id,

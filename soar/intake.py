@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 
 from soar import choosing, resolution
@@ -24,10 +25,14 @@ from soar.events import Kind
 from soar.model import ENGINE, Actor, Alert, IncidentStatus
 from soar.ports import Directory, Vault
 from soar.resolution import Resolved
-from soar.store import alerts, incidents
+from soar.store import alerts, incidents, links, locks
+from soar.store.links import Link
 from soar.store.session import Store, Tx
+from soar.store.tables import incidents as incident_table
 
 log = structlog.get_logger("soar.intake")
+INLINE = 64 * 1024
+"""A body up to so many octets is stored in the commit that takes it in, a larger one in the vault before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +54,29 @@ class Intake:
         Raises Conflict when the delivery id was used for another body.
         """
         digest = hashlib.sha256(raw).hexdigest()
-        with self.store.read() as conn:
-            before = alerts.delivery(conn, source, delivery_id)
-        if before is not None:
-            return _replayed(before, digest)
-        self.vault.put(io.BytesIO(raw))
+        if self.directories or len(raw) > INLINE:
+            with self.store.read() as conn:  # what was answered before costs no inventory and no disk
+                before = alerts.delivery(conn, source, delivery_id)
+            if before is not None:
+                return _replayed(before, digest)
+        if len(raw) > INLINE:
+            self.vault.put(io.BytesIO(raw))
         resolved = [
             (replace(alert, source=source), resolution.resolve(self.directories, alert.mentions, alert.occurred_at))
             for alert in found
         ]
+        names = [f"delivery:{source}:{delivery_id}"]
+        for alert, entities in resolved:
+            names += _names(alert, resolution.links_of(alert.observables, entities))
 
         def keep(tx: Tx) -> dict[str, Any]:
+            locks.hold(tx, names)
             again = alerts.delivery(tx.conn, source, delivery_id)
             if again is not None:
                 return _replayed(again, digest)
             taken = [self._take(tx, alert, entities, digest, actor) for alert, entities in resolved]
             answer = {"delivery": delivery_id, "alerts": taken}
-            alerts.keep_delivery(tx, source, delivery_id, digest, answer)
+            alerts.keep_delivery(tx, source, delivery_id, digest, answer, raw if len(raw) <= INLINE else None)
             return {**answer, "replayed": False}
 
         return self.store.write(keep)
@@ -94,7 +105,10 @@ class Intake:
         occurred_at = datetime.fromisoformat(data["occurred_at"])
         resolved = resolution.resolve(self.directories, resolution.mentions_in(data), occurred_at)
 
+        wanted = resolution.links_of((), resolved)
+
         def settle(tx: Tx) -> bool:
+            locks.hold(tx, _shared(wanted))
             if not resolution.finish(tx, timer.id):
                 return False
             if _closed(tx, incident_id):
@@ -103,8 +117,9 @@ class Intake:
                 incidents.event(tx, incident_id, Kind.INCIDENT_NOTED, values={"text": text})
                 return True
             alert = alerts.get(tx.conn, data["alert"])
-            incidents.add_links(tx, incident_id, resolution.links_of((), resolved))
-            if resolution.settle(tx, alert, incident_id, resolved, ENGINE, data["tries"]):
+            links.add(tx, incident_id, wanted)
+            seen = resolution.Seen(alert.id, incident_id, alert.occurred_at)
+            if resolution.settle(tx, seen, resolved, ENGINE, data["tries"]):
                 self._choose(tx, incident_id, alert.facts, True, ENGINE)
             return True
 
@@ -119,27 +134,31 @@ class Intake:
         self._choose(tx, task.incident_id, alert.facts, True, actor)
 
     def _take(self, tx: Tx, alert: Alert, resolved: list[Resolved], digest: str, actor: Actor) -> dict[str, Any]:
-        same = alerts.same_finding(tx.conn, alert)
-        seen = [each for each in (same, alerts.duplicate(tx.conn, alert, tx.now - self.dedupe)) if each is not None]
+        same, alike = alerts.known(tx, alert, tx.now - self.dedupe)
+        seen = [each for each in (same, alike) if each is not None]
         for known in seen:
-            if not _closed(tx, known.incident_id):
+            if known.status != IncidentStatus.CLOSED.value:
                 return self._repeat(tx, known, known is same, alert, resolved, digest, actor)
-        return self._open(tx, seen[0] if seen else None, alert, resolved, digest, actor)
+        return self._open(tx, same, seen[0] if seen else None, alert, resolved, digest, actor)
 
     def _open(
-        self, tx: Tx, old: Any | None, alert: Alert, resolved: list[Resolved], digest: str, actor: Actor
-    ) -> dict[str, Any]:
-        """Into the open incident that shares something, else into a new one. `old`: its like in a closed incident."""
+        self, tx: Tx, same: Any | None, old: Any | None, alert: Alert, resolved: list[Resolved], digest: str,
+        actor: Actor,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Into the open incident that shares something, else into a new one.
+
+        `old` is its like in a closed incident, `same` the very same finding there.
+        """
         wanted = resolution.links_of(alert.observables, resolved)
-        joined = incidents.find_linked(tx.conn, wanted, tx.now - self.correlate)
-        reasons = [_after(tx, old.incident_id)] if old else []
+        joined = links.find(tx, wanted, tx.now - self.correlate)
+        reasons = [f"seen again after INC-{old.number} was closed"] if old else []
         if joined:
             reasons.append("shares " + ", ".join(f"{kind} {value}" for kind, value in joined[1]))
         why = "; ".join(reasons)
         incident_id = (
             joined[0] if joined else incidents.open_new(tx, alert.title, alert.severity, actor, why or alert.rule_name)
         )
-        alert_id = alerts.insert(tx, alert, incident_id, digest, why)
+        alert_id = alerts.insert(tx, alert, incident_id, digest, why, same)
         incidents.event(
             tx, incident_id, Kind.ALERT_JOINED if joined else Kind.ALERT_RECEIVED, actor=actor, at=tx.now,
             data={"alert": alert_id, "source": alert.source, "rule": alert.rule_id, "severity_id": alert.severity.id},
@@ -148,7 +167,7 @@ class Intake:
         if old:
             again = {"alert": old.id, "count": alerts.count_again(tx, old.id), "incident": incident_id}
             incidents.event(tx, old.incident_id, Kind.ALERT_REPEATED, actor=actor, data=again)
-        grew = _enter(tx, alerts.get(tx.conn, alert_id), alert, resolved, actor)
+        grew = _enter(tx, alert_id, incident_id, alert, resolved, actor)
         playbooks = self._choose(tx, incident_id, alert.facts, grew, actor)
         return _taken(alert_id, incident_id, "joined" if joined else "opened", why, 1, playbooks)
 
@@ -171,7 +190,7 @@ class Intake:
         incident = incidents.get(tx.conn, known.incident_id)
         if alert.severity.id > incident.severity_id:
             incidents.update(tx, incident.id, severity_id=alert.severity.id)
-        grew = _enter(tx, alerts.get(tx.conn, known.id), alert, resolved, actor)
+        grew = _enter(tx, known.id, incident.id, alert, resolved, actor)
         return self._choose(tx, incident.id, alert.facts, grew, actor)
 
     def _choose(
@@ -180,13 +199,23 @@ class Intake:
         return choosing.playbooks(tx, incident_id, facts, grew=grew, may_start=self.may_start, actor=actor)
 
 
-def _enter(tx: Tx, row: Any, alert: Alert, resolved: list[Resolved], actor: Actor) -> bool:
-    """Links, scope and observables of an alert into the incident of its row; True when any of it is new."""
-    incidents.add_links(tx, row.incident_id, resolution.links_of(alert.observables, resolved))
-    grew = resolution.settle(tx, row, row.incident_id, resolved, actor)
+def _enter(tx: Tx, alert_id: str, incident_id: str, alert: Alert, resolved: list[Resolved], actor: Actor) -> bool:
+    """Links, scope and observables of an alert into its incident; True when any of it is new."""
+    links.add(tx, incident_id, resolution.links_of(alert.observables, resolved))
+    grew = resolution.settle(tx, resolution.Seen(alert_id, incident_id, alert.occurred_at), resolved, actor)
     for observable in alert.observables:
-        grew |= incidents.add_observable(tx, row.incident_id, observable, actor)
+        grew |= incidents.add_observable(tx, incident_id, observable, actor)
     return grew
+
+
+def _names(alert: Alert, shared: Iterable[Link]) -> list[str]:
+    """What must not be looked for by two at the same moment: this finding, its like, what it shares with others."""
+    own = [f"finding:{alert.source}:{alert.source_alert_id}", f"alike:{alert.dedupe_key}"]
+    return own + _shared(shared)
+
+
+def _shared(wanted: Iterable[Link]) -> list[str]:
+    return [f"link:{kind}:{value}" for kind, value in wanted]
 
 
 def _taken(alert_id: str, incident_id: str, outcome: str, why: str, count: int, playbooks: Any) -> dict[str, Any]:
@@ -203,8 +232,9 @@ def _replayed(before: Any, digest: str) -> dict[str, Any]:
 
 
 def _closed(tx: Tx, incident_id: str) -> bool:
-    return bool(incidents.get(tx.conn, incident_id).status == IncidentStatus.CLOSED.value)
+    """Is it closed? Its row is locked to the commit, so that it stays as it is."""
+    status = tx.conn.execute(_STATUS, {"incident": incident_id}).scalar_one()
+    return bool(status == IncidentStatus.CLOSED.value)
 
 
-def _after(tx: Tx, incident_id: str) -> str:
-    return f"seen again after INC-{incidents.get(tx.conn, incident_id).number} was closed"
+_STATUS = sa.select(incident_table.c.status).where(incident_table.c.id == sa.bindparam("incident")).with_for_update()

@@ -70,7 +70,8 @@ def observable(kind: str, raw: str) -> Observable | None:
     if reader is None or not text or len(text) > LONGEST or not printable(text):
         return None
     found = reader(text)
-    return found if found is not None and len(found.value) <= LONGEST else None
+    # In octets: PostgreSQL indexes no value of more than 2,704.
+    return found if found is not None and len(found.value.encode()) <= LONGEST else None
 
 
 def printable(text: str) -> bool:

@@ -18,8 +18,8 @@ from soar.engine import contact
 from soar.errors import AdapterError, Invalid, Problem
 from soar.model import Actor, Entity, EntityKind, Mention, Observable, ScopeStatus
 from soar.ports import Directory
-from soar.store import incidents, tasks, work
-from soar.store.incidents import Link
+from soar.store import incidents, links, tasks, work
+from soar.store.links import Link
 from soar.store.session import Tx
 from soar.store.tables import due
 from soar.store.tables import tasks as task_table
@@ -45,6 +45,15 @@ class Resolved:
     def owed(self) -> bool:
         """Nobody knew it, but not everybody answered."""
         return self.silent and not self.entities
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stored alert: its id, its incident, and when it happened."""
+
+    alert_id: str
+    incident_id: str
+    occurred_at: datetime
 
 
 def resolve(directories: Sequence[Directory], mentions: Iterable[Mention], at: datetime) -> list[Resolved]:
@@ -84,27 +93,27 @@ def links_of(observables: Iterable[Observable], resolved: Iterable[Resolved]) ->
     return list(dict.fromkeys(found))
 
 
-def settle(tx: Tx, alert: Any, incident_id: str, resolved: Sequence[Resolved], actor: Actor, tries: int = 0) -> bool:
+def settle(tx: Tx, seen: Seen, resolved: Sequence[Resolved], actor: Actor, tries: int = 0) -> bool:
     """Put what was resolved into scope, and ask for the rest; True when the scope grew.
 
-    `alert` is the stored row. Affected is what the alert says is, everything else only suspected.
-    What is ambiguous or unknown becomes a question to a person; what is owed is asked for again,
-    `tries` being how often that was done already.
+    Affected is what the alert says is, everything else only suspected. What is ambiguous or unknown
+    becomes a question to a person; what is owed is asked for again, `tries` being how often that
+    was done already.
     """
     grew = False
     hosts = any(_hit_host(each) for each in resolved)
     for each in resolved:
         if len(each.entities) == 1:
             status = _status(each.mention.role)
-            grew |= incidents.add_scope(tx, incident_id, each.entities[0], status, alert.occurred_at, actor)
+            grew |= incidents.add_scope(tx, seen.incident_id, each.entities[0], status, seen.occurred_at, actor)
         elif each.entities and each.mention.role != "id":
-            _ask_which(tx, alert, incident_id, each)
+            _ask_which(tx, seen, each)
         elif _unknown(each) and not (hosts and each.mention.kind == "address"):
             # A named host's further addresses (a bridge, a tunnel) are in no inventory; the host itself is.
-            _ask_what(tx, incident_id, each.mention)
+            _ask_what(tx, seen.incident_id, each.mention)
     owed = [each.mention for each in resolved if each.owed]
     if owed:
-        _ask_again(tx, alert, incident_id, owed, tries)
+        _ask_again(tx, seen, owed, tries)
     return grew
 
 
@@ -131,7 +140,7 @@ def choose(tx: Tx, task: Any, answer: Mapping[str, Any], actor: Actor) -> Any:
     if not incidents.add_scope(tx, task.incident_id, entity, status, as_of, actor):
         _raise_suspected(tx, task.incident_id, fitting[0], status, actor)
     mention = Mention(**asked["mention"])
-    incidents.add_links(tx, task.incident_id, links_of((), [Resolved(mention, (entity,))]))
+    links.add(tx, task.incident_id, links_of((), [Resolved(mention, (entity,))]))
     return asked["alert"]
 
 
@@ -158,33 +167,33 @@ def mentions_in(data: Mapping[str, Any]) -> list[Mention]:
 
 def ask_once(tx: Tx, incident_id: str, kind: str, text: str, asks: Mapping[str, str]) -> str | None:
     """Ask a person, unless the same was asked in this incident before: None then."""
-    if any(task.text == text for task in tasks.find(tx.conn, incident_id=incident_id, kind=kind)):
+    if tx.run(_ASKED, {"incident": incident_id, "about": kind, "words": text}).first() is not None:
         return None
     return tasks.open_task(tx, incident_id, kind=kind, text=text, asks=asks)
 
 
-def _ask_again(tx: Tx, alert: Any, incident_id: str, owed: Sequence[Mention], tries: int) -> None:
+def _ask_again(tx: Tx, seen: Seen, owed: Sequence[Mention], tries: int) -> None:
     if tries >= TRIES:
         names = ", ".join(f"{each.kind} {each.value}" for each in owed)
         text = f"An inventory stayed silent {tries} times: {names} could not be resolved. Put into scope what is meant."
-        ask_once(tx, incident_id, "unresolved", text, {"note": "str"})
+        ask_once(tx, seen.incident_id, "unresolved", text, {"note": "str"})
         return
     data = {
-        "alert": alert.id, "mentions": [asdict(each) for each in owed], "occurred_at": alert.occurred_at.isoformat(),
-        "tries": tries + 1,
+        "alert": seen.alert_id, "mentions": [asdict(each) for each in owed],
+        "occurred_at": seen.occurred_at.isoformat(), "tries": tries + 1,
     }  # fmt: skip
-    work.arm(tx, tx.now + min(_FIRST * 2**tries, _LONGEST), "resolve", incident_id, 0, data)
+    work.arm(tx, tx.now + min(_FIRST * 2**tries, _LONGEST), "resolve", seen.incident_id, 0, data)
 
 
-def _ask_which(tx: Tx, alert: Any, incident_id: str, each: Resolved) -> None:
+def _ask_which(tx: Tx, seen: Seen, each: Resolved) -> None:
     names = ", ".join(f"{entity.name} ({entity.kind.value}:{entity.id}, {entity.source})" for entity in each.entities)
     text = f"{each.mention.kind} {each.mention.value} could be any of: {names}. Which one is meant?"
-    task_id = ask_once(tx, incident_id, "ambiguous", text, {"entity": "str"})
+    task_id = ask_once(tx, seen.incident_id, "ambiguous", text, {"entity": "str"})
     if task_id is None:
         return
     asked = {
         "candidates": [_plain(entity) for entity in each.entities], "mention": asdict(each.mention),
-        "status": _status(each.mention.role).value, "as_of": alert.occurred_at.isoformat(), "alert": alert.id,
+        "status": _status(each.mention.role).value, "as_of": seen.occurred_at.isoformat(), "alert": seen.alert_id,
     }  # fmt: skip
     tx.conn.execute(task_table.update().where(task_table.c.id == task_id).values(answer=asked))
 
@@ -192,6 +201,16 @@ def _ask_which(tx: Tx, alert: Any, incident_id: str, each: Resolved) -> None:
 def _ask_what(tx: Tx, incident_id: str, mention: Mention) -> None:
     text = f"No inventory knows the {mention.kind} {mention.value}, which an alert says is affected. What is it?"
     ask_once(tx, incident_id, "unknown_entity", text, {"note": "str"})
+
+
+_ASKED = (
+    sa.select(task_table.c.id)
+    .where(
+        task_table.c.incident_id == sa.bindparam("incident"), task_table.c.kind == sa.bindparam("about"),
+        task_table.c.text == sa.bindparam("words"),
+    )
+    .limit(1)
+)  # fmt: skip
 
 
 def _raise_suspected(tx: Tx, incident_id: str, target: str, status: ScopeStatus, actor: Actor) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import httpx2
 
 from api.wiring import House
 from integrations.estate.server import Lab
+from soar.config import Settings
 from soar.model import ENGINE, Actor
 from soar.store import actions, people
 from soar.store.rows import ActionRow
@@ -49,6 +53,41 @@ class Estate:
             headers={"X-Soar-Key": key}, trust_env=False,
         )  # fmt: skip
         answer.raise_for_status()
+
+
+class Service:
+    """A service in a process of its own, on the database that the settings name, which can be killed."""
+
+    def __init__(self, folder: Path, settings: Settings, *, blind: bool = False) -> None:
+        config = folder / "settings.json"
+        config.write_text(settings.model_dump_json(), encoding="utf-8")
+        child = Path(__file__).parent / "story" / "service_child.py"
+        words = [sys.executable, str(child), str(config), *(["--blind"] if blind else [])]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=child.parents[2])
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "READY\n"
+
+    def kill(self) -> None:
+        """SIGKILL, and gone when this returns."""
+        self.process.kill()
+        self._gone()
+
+    def stop(self) -> None:
+        """SIGTERM: it ends what it is doing."""
+        self.process.terminate()
+        self._gone()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+    def _gone(self) -> None:
+        self.process.wait(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 class Cast:

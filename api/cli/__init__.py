@@ -14,6 +14,7 @@ from api.cli import (
     action,
     approval,
     audit,
+    breakglass,
     doctor,
     evidence,
     house,
@@ -43,7 +44,7 @@ app = typer.Typer(
     epilog=_EPILOG, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-for _command in (server.demo, server.serve, server.lab, doctor.doctor):
+for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
 for _name, _group in (
     ("incident", incident.app),
@@ -58,6 +59,7 @@ for _name, _group in (
     ("adapter", house.adapter),
     ("person", house.person),
     ("switch", house.switch),
+    ("breakglass", breakglass.app),
     ("db", server.db),
 ):
     app.add_typer(_group, name=_name)

@@ -10,15 +10,19 @@ import typer
 from api.cli import output
 from api.cli.client import KeyFile, Server, path
 from api.cli.output import Output
+from soar.playbook import durations
 
-app = typer.Typer(help="Actions on targets: list, show, release, resolve.", no_args_is_help=True)
+app = typer.Typer(help="Actions on targets: list, show, renew, release, resolve.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.")]
 _LINE = ("id", "verb", "target_name", "adapter", "state", "called_at", "verified_at", "summary")
 _PARTS = {
     "guards": ("guard", "verdict", "reason"),
     "holds": ("owner", "reason", "placed_at", "review_at", "overdue", "ended_at"),
 }
-_STANDING = ("id", "verb", "target", "adapter", "state", "since", "verified_at", "expires_at", "disposition", "owners")
+_STANDING = (
+    "id", "verb", "target", "adapter", "state", "since", "verified_at", "expires_at", "disposition", "owners",
+    "summary", "answers",
+)  # fmt: skip
 
 
 class Ground(StrEnum):
@@ -80,6 +84,19 @@ def release(
 
 
 @app.command()
+def renew(
+    action: Id,
+    keep: Annotated[str, typer.Option("--for", help="How long from now on, as in 4h or 7d.")],
+    why: Annotated[str, typer.Option(help="In words, for the record.")],
+    form: Output = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Keep a containment for longer: a new review date, or a new lease at the target."""
+    body = {"seconds": durations.seconds(keep), "why": why}
+    output.record(Server(key_file).post(path("actions", action, "renew"), body), form)
+
+
+@app.command()
 def resolve(
     action: Id,
     happened: Annotated[Happened, typer.Option(help="It happened, it did not, or do it again.")],
@@ -112,6 +129,16 @@ def standing(
     for each in found:
         each["owners"] = [hold["owner"] for hold in each["holds"] if hold["ended_at"] is None]
     output.rows(found, _STANDING, form)
+
+
+@register.command()
+def check(
+    effect: Annotated[str | None, typer.Argument(help="The id that the register shows; without it, all.")] = None,
+    form: Output = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Ask the targets now whether what the register says is still true; the register shows the answers."""
+    output.record(Server(key_file).post(path("register", "check"), {"effect": effect}), form)
 
 
 @register.command()

@@ -35,7 +35,7 @@ class Finding:
 def doctor(config: Config = None, form: Output = None) -> None:
     """Look for what is wrong here, and how to mend it.
 
-    Python, packages, settings, data folder, keys, clock, adapters.
+    Python, packages, settings, data folder, keys, clock, database, broker, adapters.
     """
     findings = [*_python(), *_packages(), *_by_settings(config)]
     output.rows([asdict(each) for each in findings], ("status", "check", "said", "mend"), form)
@@ -98,7 +98,9 @@ def _by_settings(config: Path | None) -> Iterator[Finding]:
     if settings.guards.hard is None and settings.guards.soft is None:
         mend = "Name what must never be touched under guards.hard and guards.soft."
         yield Finding("protected lists", "warn", "none: nothing is contained automatically, only proposed", mend)
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_data_folder, _secret_files, _clock, _adapters)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _data_folder, _secret_files, _clock, _database, _broker, _adapters,
+    )  # fmt: skip
     for check in checks:
         yield from check(settings)
 
@@ -175,6 +177,56 @@ def _clock(settings: Settings) -> Iterator[Finding]:
         yield Finding("clock", "ok", said)
 
 
+def _database(settings: Settings) -> Iterator[Finding]:
+    """A database elsewhere: does it answer, and which nodes share it?"""
+    if not settings.url.startswith("postgresql"):
+        return
+    import sqlalchemy as sa
+
+    from api.process import reaching
+    from soar.clock import SystemClock
+    from soar.store import nodes
+    from soar.store.session import Store
+
+    store = Store(settings.url, SystemClock())
+    try:
+        with reaching(settings), store.engine.connect() as conn:
+            yield Finding("database", "ok", settings.database_address)
+            if not sa.inspect(conn).has_table("nodes"):
+                return
+            living = nodes.living(conn, store.clock.now())
+    except SoarError as error:
+        yield Finding("database", "fail", error.message, "soar needs it to start; while it is away soar answers 503.")
+        return
+    finally:
+        store.close()
+    for kind, name in (("serve", "nodes that serve"), ("worker", "nodes that work")):
+        alive = [node for node in living if node.kind == kind]
+        said = ", ".join(f"{node.host} ({node.pid})" for node in alive) or "none"
+        missing = kind == "worker" and not alive and bool(settings.broker_url)
+        yield Finding(name, "warn" if missing else "ok", said, "Start one: soar worker." if missing else "")
+        for node in alive:
+            if node.silent or node.dropped:
+                said = f"{node.host} ({node.pid}): {node.silent} threads ended, {node.dropped} messages dropped"
+                yield Finding(name, "warn", said, "Its log says why; restart it if threads ended.")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    """Redis, where workers elsewhere are rung through it."""
+    if not settings.broker_url:
+        return
+    from api.worker import Courier
+
+    courier = Courier(settings)
+    try:
+        courier.ask()
+        yield Finding("broker", "ok", settings.broker_address)
+    except SoarError as error:
+        yield Finding("broker", "fail", error.message, "Without it work goes on, two seconds later at most.")
+    finally:
+        courier.close()
+
+
 def _adapters(settings: Settings) -> Iterator[Finding]:
     import evidence
     import integrations
@@ -187,7 +239,8 @@ def _adapters(settings: Settings) -> Iterator[Finding]:
     for failure in registry.failures:
         yield Finding(f"module {failure.module}", "fail", failure.reason, "Mend or remove the module.")
     for name, given in settings.adapters.items():
-        yield from _adapter(registry, name, dict(given))
+        own = {key: value for key, value in given.items() if key != "limits"}
+        yield from _adapter(registry, name, own)
 
 
 def _adapter(registry: Any, name: str, given: dict[str, Any]) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
-"""`soar run`: plan a playbook, start it, watch it, cancel it."""
+"""`soar run`: plan a playbook, start it, watch it; pause, resume, cancel, retry a run, skip a step of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,9 @@ from api.cli.client import KeyFile, Server, pairs, path
 from api.cli.exits import Exit, TimedOut, say
 from api.cli.output import Format, Output
 
-app = typer.Typer(help="Runs of playbooks: plan, start, show, watch, cancel.", no_args_is_help=True)
+app = typer.Typer(
+    help="Runs of playbooks: plan, start, show, watch; pause, resume, cancel, retry, skip.", no_args_is_help=True
+)
 Id = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 Incident = Annotated[str, typer.Argument(help="Its id, or its number as INC-7.")]
 Playbook = Annotated[str, typer.Argument(help="The playbook's short name.")]
@@ -21,9 +24,11 @@ Input = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="A variable; JSON, or else text. Repeatable.")
 ]
 _PARTS = {
-    "steps": ("step", "status", "attempt", "occurrence", "reason"),
+    "steps": ("step", "status", "attempt", "held", "occurrence", "reason"),
     "actions": ("id", "step", "verb", "target_name", "adapter", "state", "summary"),
+    "stands": ("id", "verb", "target", "adapter", "state", "since", "expires_at", "decide"),
 }
+_UNDER_WAY = ("running", "paused")
 _POLL_SECONDS = 0.5
 
 
@@ -75,7 +80,7 @@ def watch(
     while True:
         found = server.get(path("runs", run))
         _tell_changes(found, told)
-        if found["status"] != "running":
+        if found["status"] not in _UNDER_WAY:
             break
         if ends is not None and time.monotonic() >= ends:
             raise TimedOut(f"after {timeout:g} s the run is still {found['status']}")
@@ -90,8 +95,49 @@ def cancel(
     run: Id, reason: Annotated[str, typer.Option(help="Why it must end.")],
     form: Output = None, key_file: KeyFile = None,
 ) -> None:  # fmt: skip
-    """End a run. What it has contained stays contained and is listed."""
-    output.record(Server(key_file).post(path("runs", run, "cancel"), {"reason": reason}), form, tables=_PARTS)
+    """End a run. What it has contained stays contained; it is listed, with what must be decided about it."""
+    _control(run, "cancel", {"reason": reason}, form, key_file)
+
+
+@app.command()
+def pause(
+    run: Id, reason: Annotated[str, typer.Option(help="Why it must wait.")],
+    form: Output = None, key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Send nothing new until the run is resumed. What was sent comes to its outcome; leases and deadlines run on."""
+    _control(run, "pause", {"reason": reason}, form, key_file)
+
+
+@app.command()
+def resume(
+    run: Id, reason: Annotated[str, typer.Option(help="Why it may go on.")],
+    form: Output = None, key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Let a paused run go on: what was held is done now."""
+    _control(run, "resume", {"reason": reason}, form, key_file)
+
+
+@app.command()
+def retry(
+    run: Id, reason: Annotated[str, typer.Option(help="Why it should work now.")],
+    occurrence: Annotated[str | None, typer.Option(help="Only here; without it, wherever the run broke.")] = None,
+    form: Output = None, key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Try a failed run again where it broke. What succeeded stays done."""
+    _control(run, "retry", {"reason": reason, "occurrence": occurrence}, form, key_file)
+
+
+@app.command()
+def skip(
+    run: Id, occurrence: Annotated[str, typer.Argument(help="The step's occurrence, as `soar run show` tells it.")],
+    reason: Annotated[str, typer.Option(help="Why it is not needed.")], form: Output = None, key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Pass over a step: the run goes on as if it had succeeded."""
+    _control(run, "skip", {"reason": reason, "occurrence": occurrence}, form, key_file)
+
+
+def _control(run: str, what: str, body: Mapping[str, Any], form: Format | None, key_file: Path | None) -> None:
+    output.record(Server(key_file).post(path("runs", run, what), body), form, tables=_PARTS)
 
 
 def _end(found: Mapping[str, Any]) -> Exit:

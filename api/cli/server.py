@@ -25,7 +25,23 @@ def serve(
 
     server: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load(config, **({"server": server} if server else {}))
-    raise typer.Exit(run(settings, announce=lambda url: say(f"soar is at {url} (API docs: {url}/api/docs)")))
+    raise typer.Exit(run(settings, ready=lambda url: say(f"soar is at {url} (API docs: {url}/api/docs)")))
+
+
+def worker(
+    config: Config = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many steps at a time. [default: the setting workers]")
+    ] = None,
+) -> None:
+    """Start a node that works for a service elsewhere, until SIGTERM or Ctrl-C.
+
+    Needs PostgreSQL (database_url) and Redis (broker_url).
+    """
+    from api.node import work as run
+    from soar.config import load
+
+    raise typer.Exit(run(load(config), concurrency, ready=lambda count: say(f"soar works with {count} hands")))
 
 
 def lab(
@@ -62,8 +78,8 @@ def demo(
 
 @db.command()
 def upgrade(config: Config = None) -> None:
-    """Bring the database to this version's schema. The service must not be running on its data folder."""
-    from api.serve import reaching
+    """Bring the database to this version's schema. The service must not be running."""
+    from api.process import reaching
     from soar.config import load
 
     settings = load(config)
@@ -73,9 +89,8 @@ def upgrade(config: Config = None) -> None:
 
 
 def _upgrade(settings: Any) -> None:
-    from api.migrate import migrate
-    from api.wiring import own
+    from api.first import own
+    from api.migrate import alone, migrate
 
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with own(settings.data):
+    with own(settings.data, alone=True), alone(settings.url):
         migrate(settings.url)

@@ -9,9 +9,22 @@ from fastapi import APIRouter, Query
 
 from api.auth import TheHouse, needs
 from api.routes import paging, told
-from api.views.actions import Action, ActionLine, Dispose, Effect, Hold, Release, Resolve, Started
+from api.views.actions import (
+    Action,
+    ActionLine,
+    Checked,
+    CheckNow,
+    Dispose,
+    Effect,
+    Hold,
+    Release,
+    Renew,
+    Renewed,
+    Resolve,
+    Started,
+)
 from api.views.base import After, Ident, Limit, OfIncident, Page, mapping, pick
-from soar.engine import asking, closing, direct, effects, releasing
+from soar.engine import asking, closing, direct, drift, effects, releasing
 from soar.errors import Conflict, Refused
 from soar.model import Actor
 from soar.protocol import STANDING, State
@@ -72,6 +85,17 @@ def release(action: Ident, body: Release, house: TheHouse, actor: Annotated[Acto
         raise
 
 
+@router.post("/actions/{action}/renew", summary="Keep a containment for longer")
+def renew(action: Ident, body: Renew, house: TheHouse, actor: Annotated[Actor, needs("action.renew")]) -> Renewed:
+    """A hold gets a new review date. A block gets a new lease: a run writes it at the target, under the guards."""
+
+    def write(tx: Tx) -> Renewed:
+        run = direct.renew(tx, action, seconds=body.seconds, why=body.why, by=actor)
+        return Renewed(run=run, action=_told(tx.conn, actions.get(tx.conn, action)))
+
+    return house.store.write(write)
+
+
 @router.post("/actions/{action}/resolve", summary="Decide what became of an action in doubt")
 def resolve(action: Ident, body: Resolve, house: TheHouse, actor: Decider) -> Action:
     """It happened (yes), it did not (no), or do it again (repeat)."""
@@ -96,6 +120,12 @@ def register(
         found = [each for each in reversed(found) if after is None or each["id"] < after]
         following = found[limit - 1]["id"] if len(found) > limit else None
         return Page(items=[_effect(conn, each) for each in found[:limit]], next=following)
+
+
+@router.post("/register/check", status_code=202, summary="Ask the targets whether the register is true")
+def check(body: CheckNow, house: TheHouse, _: Decider) -> Checked:
+    """Every standing effect, or one. The answers show in the register: `verified_at`, `drifted`, `trouble`."""
+    return Checked(asked=house.store.write(lambda tx: drift.ask_now(tx, body.effect)))
 
 
 @router.post("/effects/{effect}/disposition", summary="Decide what becomes of a containment")
@@ -124,7 +154,19 @@ def _holds(conn: sa.Connection, effect_id: str) -> list[dict[str, Any]]:
 
 
 def _effect(conn: sa.Connection, entry: dict[str, Any]) -> Effect:
-    return pick(Effect, entry, holds=[_hold(conn, hold) for hold in entry["holds"]])
+    action = actions.get(conn, entry["action_id"])
+    own = [hold["action_id"] for hold in entry["holds"] if hold["ended_at"] is None]
+    held = [actions.get(conn, each) for each in own] or [action]
+    open_to = dict.fromkeys(word for row in held for word in asking.choices(row.state))
+    overdue = any(hold["overdue"] and hold["ended_at"] is None for hold in entry["holds"])
+    state = "overdue" if overdue and entry["state"] == State.ACTIVE.value else entry["state"]
+    troubled = entry.get("trouble") is not None
+    known = {
+        "generation": action.generation, "checked_at": None, "trouble": None, "seen": None, "repairs": 0, **entry,
+        "state": state, "unverified_since": entry["verified_at"] if troubled else None,
+        "summary": entry.get("trouble") or held[0].summary, "answers": list(open_to),
+    }  # fmt: skip
+    return pick(Effect, known, holds=[_hold(conn, hold) for hold in entry["holds"]])
 
 
 def _hold(conn: sa.Connection, hold: dict[str, Any]) -> Hold:

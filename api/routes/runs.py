@@ -1,17 +1,19 @@
-"""Runs: plan, start, read, cancel."""
+"""Runs: plan, start, read, and what persons do to them on their way."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
 from api.auth import TheHouse, needs
 from api.routes import told
-from api.views.base import Ident
-from api.views.runs import Cancel, Plan, PlanView, Run, Start
+from api.views.base import Ident, pick
+from api.views.runs import Ask, Cancelled, Plan, PlanView, Retry, Run, Skip, Standing, Start
+from api.wiring import House
 from soar.engine import binding, control, plan, running
 from soar.errors import Conflict
 from soar.model import Actor, IncidentStatus
@@ -68,11 +70,50 @@ def read(run: Ident, house: TheHouse, _: Annotated[Actor, needs("run.read")]) ->
 
 
 @router.post("/runs/{run}/cancel", summary="Cancel a run")
-def cancel(run: Ident, body: Cancel, house: TheHouse, actor: Annotated[Actor, needs("run.cancel")]) -> Run:
-    """Nothing more is sent. Containments stay, and stand in the register."""
+def cancel(run: Ident, body: Ask, house: TheHouse, actor: Annotated[Actor, needs("run.cancel")]) -> Cancelled:
+    """Nothing more is sent. Containments stay: `stands` lists them, with what must be decided about each."""
 
-    def write(tx: Tx) -> Run:
+    def write(tx: Tx) -> Cancelled:
         control.cancel_run(tx, run, actor, body.reason)
+        stands = [pick(Standing, entry) for entry in control.left_standing(tx.conn, run)]
+        return Cancelled(**dict(told.run(tx.conn, run)), stands=stands)
+
+    return house.store.write(write)
+
+
+@router.post("/runs/{run}/pause", summary="Pause a run")
+def pause(run: Ident, body: Ask, house: TheHouse, actor: Annotated[Actor, needs("run.pause")]) -> Run:
+    """Nothing new is sent until it is resumed; what was sent comes to its outcome. Leases and deadlines run on."""
+    return _control(house, run, lambda tx: control.pause_run(tx, run, actor, body.reason))
+
+
+@router.post("/runs/{run}/resume", summary="Resume a paused run")
+def resume(run: Ident, body: Ask, house: TheHouse, actor: Annotated[Actor, needs("run.pause")]) -> Run:
+    """What was held is done, in order and once."""
+    return _control(house, run, lambda tx: control.resume_run(tx, run, actor, body.reason))
+
+
+@router.post("/runs/{run}/retry", summary="Try a failed run again where it broke")
+def retry(run: Ident, body: Retry, house: TheHouse, actor: Annotated[Actor, needs("run.retry")]) -> Run:
+    """The steps that broke it get a new attempt, with new keys; what succeeded stays done.
+
+    409 while a call of the run is unsettled, and when its incident is closed.
+    """
+    return _control(house, run, lambda tx: control.retry_run(tx, run, actor, body.reason, body.occurrence or ""))
+
+
+@router.post("/runs/{run}/skip", summary="Pass over a step of a run")
+def skip(run: Ident, body: Skip, house: TheHouse, actor: Annotated[Actor, needs("run.skip")]) -> Run:
+    """Its branch goes on as if it had succeeded, without outputs; nobody is asked about it any more.
+
+    A run that failed there goes on. 409 while something that the step sent is unsettled.
+    """
+    return _control(house, run, lambda tx: control.skip_step(tx, run, body.occurrence, actor, body.reason))
+
+
+def _control(house: House, run: str, do: Callable[[Tx], None]) -> Run:
+    def write(tx: Tx) -> Run:
+        do(tx)
         return told.run(tx.conn, run)
 
     return house.store.write(write)

@@ -13,6 +13,7 @@ from api.views.runs import Proposal, Run, RunAction, RunLine, StepRow
 from api.views.tasks import Task
 from soar import timeline
 from soar.engine.run_state import RunState
+from soar.engine.turn import broken
 from soar.events import Kind
 from soar.model import Event, Severity
 from soar.store import actions, incidents, people, runs, streams, tasks
@@ -80,14 +81,16 @@ def _run(conn: sa.Connection, row: Any) -> dict[str, Any]:
 def _steps(conn: sa.Connection, row: Any) -> list[StepRow]:
     """The visits of steps in their order; what stands between them (starts, ends) is nobody's business."""
     workflow = runs.playbook(conn, row.playbook_digest).workflow
+    state = RunState.from_plain(row.state)
+    held, places = {each.occurrence for each in state.held}, broken(state)
     found = []
-    for visit in RunState.from_plain(row.state).steps.values():
+    for visit in state.steps.values():
         soar = workflow[visit.step_id].soar
         found.append(
             StepRow(
                 step=(soar.slug if soar else "") or workflow[visit.step_id].label, verb=soar.verb if soar else "",
                 occurrence=visit.id, status=visit.status, attempt=visit.attempt, outputs=dict(visit.outputs),
-                reason=visit.reason,
+                reason=visit.reason, held=visit.id in held, broken=visit.id in places,
             )
         )  # fmt: skip
     return found

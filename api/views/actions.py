@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.views.base import In, Out, Time, Words
 
@@ -40,6 +40,7 @@ class ActionLine(Out):
     summary: str
     outputs: dict[str, Any]
     undo_of: str | None
+    renews: str | None
     created_at: Time
     called_at: Time | None
     verified_at: Time | None
@@ -68,7 +69,12 @@ class Action(ActionLine):
 
 
 class Effect(Out):
-    """What is true at a target because of us, and what keeps it so."""
+    """What is true at a target because of us, and what keeps it so.
+
+    `state`: active, overdue, drifted, in_doubt, not_effective, ... `summary` is what is known, `answers`
+    what a person may say to it. `unverified_since`: last seen to be true then, and not to be had since;
+    `trouble` says why. `seen` is what the target itself told at the latest look.
+    """
 
     id: str
     adapter: str
@@ -82,6 +88,14 @@ class Effect(Out):
     disposition: str | None
     disposition_why: str
     action_id: str
+    generation: int
+    checked_at: Time | None
+    unverified_since: Time | None
+    trouble: str | None
+    seen: dict[str, Any] | None
+    repairs: int
+    summary: str
+    answers: list[str]
     holds: list[Hold]
 
 
@@ -96,6 +110,32 @@ class Started(Out):
     """The run that was begun."""
 
     run: str
+
+
+class Renew(In):
+    """How much longer a containment is kept, from now on: a new lease, or a new review date."""
+
+    seconds: Annotated[float, Field(ge=1, le=3660 * 86400, allow_inf_nan=False)]
+    why: Words
+
+
+class Renewed(Out):
+    """`run` writes the new lease at the target; None where only the review date moved."""
+
+    run: str | None
+    action: Action
+
+
+class Checked(Out):
+    """How many effects are being asked about."""
+
+    asked: int
+
+
+class CheckNow(In):
+    """One effect of the register, or all of them."""
+
+    effect: str | None = None
 
 
 class Resolve(In):

@@ -12,10 +12,15 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@'-]{
 
 
 class Health(Out):
-    """Whether the house answers."""
+    """Whether the house answers, what it stands on, and which nodes share its database (0: it works alone)."""
 
     status: str
     version: str
+    roles: list[str]
+    database: str
+    broker: str
+    serving: int
+    working: int
 
 
 class Me(Out):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.views.base import In, Line, Out, Time, Words
+
+Place = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00-\x1f]*$")]
+"""An occurrence of a step, as a run shows it."""
 
 
 class RunLine(Out):
@@ -35,7 +38,10 @@ class Proposal(Out):
 
 
 class StepRow(Out):
-    """How far one step of a run is. `occurrence` tells the turns of a loop apart."""
+    """How far one step of a run is. `occurrence` tells the turns of a loop apart.
+
+    `held`: a paused run performs it when it is resumed. `broken`: a failed run can be tried again here.
+    """
 
     step: str
     verb: str
@@ -44,6 +50,8 @@ class StepRow(Out):
     attempt: int
     outputs: dict[str, Any]
     reason: str
+    held: bool
+    broken: bool
 
 
 class RunAction(Out):
@@ -82,10 +90,43 @@ class Start(Plan):
     reason: Words
 
 
-class Cancel(In):
-    """Why the run must end."""
+class Ask(In):
+    """Why the run must end, wait, or go on."""
 
     reason: Words
+
+
+class Retry(Ask):
+    """Why the run is tried again, and where; without a place, wherever it broke."""
+
+    occurrence: Place | None = None
+
+
+class Skip(Ask):
+    """Which step is passed over, and why."""
+
+    occurrence: Place
+
+
+class Standing(Out):
+    """What stands, or may stand, because of the run. `decide` says what a person must still decide about it."""
+
+    id: str
+    verb: str
+    target: str
+    adapter: str
+    state: str
+    since: Time
+    verified_at: Time | None
+    expires_at: Time | None
+    disposition: str | None
+    decide: str
+
+
+class Cancelled(Run):
+    """The run that was ended, and what it leaves standing."""
+
+    stands: list[Standing]
 
 
 class PlanView(Out):

@@ -23,6 +23,7 @@ from soar.model import ENGINE, Actor
 from soar.playbook.model import Approval
 from soar.protocol import State
 from soar.store import actions, incidents, people, work
+from soar.store import runs as run_rows
 from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
 from soar.store.tables import approvals, runs, votes
@@ -86,6 +87,14 @@ def get(conn: sa.Connection, approval_id: str) -> Any:
     return row
 
 
+def _locked(tx: Tx, approval_id: str) -> Any:
+    """One approval that nobody else decides before this commit; its run is locked first, as everywhere."""
+    row = get(tx.conn, approval_id)
+    if row.run_id is not None:
+        run_rows.get(tx.conn, row.run_id, lock=True)
+    return tx.conn.execute(sa.select(approvals).where(approvals.c.id == approval_id).with_for_update()).one()
+
+
 def count(conn: sa.Connection, row: Any, now: Any) -> VoteCount:
     """Who has approved, who denied, and whose vote does not count, with the reason."""
     run = conn.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
@@ -102,7 +111,7 @@ def vote(tx: Tx, approval_id: str, actor: Actor, decision: str, reason: str, dig
     Raises Conflict when the approval is decided already, was asked for something else, or this
     person has voted; Refused when this person's vote cannot count, saying why.
     """
-    row = get(tx.conn, approval_id)
+    row = _locked(tx, approval_id)
     if row.status != "open":
         raise Conflict(f"this approval is {row.status} already")
     if digest != row.digest:
@@ -134,7 +143,7 @@ def vote(tx: Tx, approval_id: str, actor: Actor, decision: str, reason: str, dig
 
 def time_out(tx: Tx, approval_id: str, data: Any) -> None:
     """Nobody decided in time: escalate and wait on, or deny."""
-    row = get(tx.conn, approval_id)
+    row = _locked(tx, approval_id)
     if row.status != "open":
         return
     if row.on_timeout == "deny":
@@ -156,7 +165,7 @@ def time_out(tx: Tx, approval_id: str, data: Any) -> None:
 def withdraw(tx: Tx, work_id: str, why: str) -> None:
     """Nobody waits for the approvals of this work any more."""
     for row in tx.conn.execute(
-        sa.select(approvals).where(approvals.c.work_id == work_id, approvals.c.status == "open")
+        sa.select(approvals).where(approvals.c.work_id == work_id, approvals.c.status == "open").with_for_update()
     ).all():
         _decide(tx, row, "lapsed", State.LAPSED, why, ENGINE)
 

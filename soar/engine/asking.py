@@ -9,13 +9,24 @@ import sqlalchemy as sa
 
 from soar.engine import outcomes
 from soar.engine.outcomes import Context
+from soar.engine.run_state import UNDER_WAY
 from soar.errors import Conflict, Invalid, Problem
 from soar.model import Actor
 from soar.protocol import State
 from soar.store import actions, runs, tasks, work
 from soar.store.session import Tx
+from soar.store.tables import actions as action_table
 from soar.store.tables import work as work_table
 
+_UNDECIDED = ("yes", "no", "repeat")
+_CHOICES: dict[State, tuple[str, ...]] = {
+    State.IN_DOUBT: tuple(f"resolve:{word}" for word in _UNDECIDED),
+    State.NOT_EFFECTIVE: ("resolve:yes", "resolve:no"),
+    State.ACTIVE: ("renew", "release", "dispose"),
+    State.OVERDUE: ("renew", "release", "dispose"),
+    State.DRIFTED: ("renew", "release", "dispose"),
+    State.REVERT_FAILED: ("release", "dispose"),
+}
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,), "str": (str,), "int": (int,), "list": (list,), "dict": (dict,), "any": (object,),
 }  # fmt: skip
@@ -23,26 +34,38 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def answer(tx: Tx, task_id: str, actor: Actor, given: Mapping[str, Any]) -> None:
     """Answer a question; raises Conflict when it is answered, Invalid when the answer does not fit."""
-    task = tasks.get(tx.conn, task_id)
+    run_id = tasks.get(tx.conn, task_id).run_id
+    if run_id is not None:
+        runs.get(tx.conn, run_id, lock=True)
+    task = tasks.get(tx.conn, task_id, lock=True)
     if task.status != "open":
         raise Conflict("this task is done already")
     if task.kind == "in_doubt":
         raise Invalid("say what happened to the action itself: resolve it")
+    if task.kind in ("review", "drift"):
+        raise Invalid("the answer is a deed: renew the action, release it, or hand its effect over")
     _check(task.asks, given)
     tasks.close(tx, task, actor, given)
     if task.work_id:
         work.wake(tx, task.work_id)
 
 
+def choices(state: State) -> tuple[str, ...]:
+    """What a person may answer about an action in this state: each is a door of its own."""
+    return _CHOICES.get(state, ())
+
+
 def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) -> None:
     """A person decides what became of an action in doubt: it happened (yes), did not (no), or repeat it."""
+    run_id = actions.get(tx.conn, action_id).run_id
+    run = runs.get(tx.conn, run_id, lock=True) if run_id is not None else None
+    tx.conn.execute(sa.select(action_table.c.id).where(action_table.c.id == action_id).with_for_update())
     action = actions.get(tx.conn, action_id)
     if action.state not in (State.IN_DOUBT, State.NOT_EFFECTIVE):
         raise Conflict(f"this action is {action.state.value}; there is nothing to resolve")
     if action.state is State.NOT_EFFECTIVE and happened == "repeat":
         raise Invalid("what was answered and had no effect is done anew by a new run, not repeated")
-    over = action.run_id is not None and runs.get(tx.conn, action.run_id).status != "running"
-    if over and happened == "repeat":
+    if run is not None and run.status not in UNDER_WAY and happened == "repeat":
         raise Conflict("its run is over, so nobody would repeat it; say yes or no, and start a new run")
     said = f"{actor.name} decided: {happened}; {reason}"
     context = Context(work=None, urgency="", ground="", asked=None, owner=actor.id)

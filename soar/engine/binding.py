@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from soar.engine import elements
 from soar.engine.run_state import RunState
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
@@ -78,7 +79,7 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
 
     In this order: what was given, what `from` finds in `scope` (`{"alert": ..., "incident": ...,
     "scope": ...}`), the default. Durations become seconds. Raises Invalid with every problem: a required
-    value that is missing or empty, a wrong type, a name that the playbook does not know.
+    value that is missing or empty, a wrong type, of a list's element too, a name that the playbook does not know.
     """
     problems = [
         Problem(
@@ -103,6 +104,8 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
             problems.append(Problem(code="missing_value", message=message, pointer=f"/{name}", mend=f"Give {name}."))
         elif value is not None:
             values[name] = _typed(name, variable, value, problems)
+    if not problems:
+        problems = elements.problems(playbook, values)
     if problems:
         raise Invalid(problems=problems)
     return values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,11 +9,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from soar.guards.approval import digest_of
-from soar.guards.case import ApprovalFacts, Case, Counts, Vote
-from soar.model import Entity, EntityKind, Observable, Target, Verdict
-from soar.store import actions, incidents, people
+from soar.guards.case import ApprovalFacts, Case, Vote
+from soar.model import EntityKind, Observable, Verdict
+from soar.store import actions, incidents, people, runs
 from soar.store.rows import ActionRow
-from soar.store.tables import approvals, evidence_items, observables, runs, switches, votes
+from soar.store.tables import approvals, evidence_items, observables, scope, switches, votes
+from soar.store.tables import incidents as incidents_table
 from soar.verbs import BLOCK_VERB, VERBS
 
 _VERB_TYPES: dict[str, list[str]] = {}
@@ -38,44 +38,74 @@ def gather(
     urgency: str,
     ground: str,
     asked: Asked | None,
+    run: Any | None = None,
     waiting_since: datetime | None = None,
 ) -> Case:
-    """The case of a stored action. `asked` is the approval that its step wants, if any."""
-    incident = incidents.get(conn, action.incident_id)
-    run = conn.execute(sa.select(runs).where(runs.c.id == action.run_id)).first() if action.run_id else None
-    scope = incidents.scope_rows(conn, action.incident_id)
+    """The case of a stored action. `asked` is the approval that its step wants, if any.
+
+    What no guard would look at is not read: no evidence where none is destroyed. What caps count is
+    filled in by soar.engine.limits.
+    """
+    verb = VERBS[action.verb]
+    if run is None and action.run_id:
+        run = runs.get(conn, action.run_id)
+    known = conn.execute(
+        _KNOWN, {"of": action.incident_id, "of_kind": action.target.kind.value, "named": action.target.id}
+    ).one()
+    confirmer = known.confirmed_by or ""
     starter = run.started_by if run and not run.automatic else ""
-    in_run, in_hour = actions.count_called(conn, action.verb, run_id=action.run_id, since=actions.hour_before(now))
-    counted = 0 if action.called_at else 1
-    taken, box_started = _evidence(conn, action)
-    victims = {
-        text
-        for row in scope
-        if row.kind in (EntityKind.HOST.value, EntityKind.MAILBOX.value)
-        for text in (*row.entity["addresses"], row.name)
-    }
+    taken, box_started = _evidence(conn, action) if verb.destroys else (frozenset(), None)
     return Case(
-        verb=VERBS[action.verb],
+        verb=verb,
         target=action.target,
         now=now,
-        entity=_entity(scope, action.target),
+        entity=incidents.entity_of(known) if known.entity is not None else None,
         observable=observable_of(conn, action),
         params=action.params,
         adapter=action.adapter,
         direction="revert" if action.undo_of else "apply",
         automatic=bool(run.automatic) if run else False,
         starter_id=starter,
-        confirmer_id=incident.confirmed_by or "",
+        confirmer_id=confirmer,
         urgency=_urgency(urgency),
         ground=ground,
-        counts=Counts(run=in_run + counted, hour=in_hour + counted),
         collected=taken,
         box_started=min(began) if (began := [at for at in (box_started, waiting_since) if at]) else None,
         approved_skip_evidence=_asked_without_evidence(action),
-        victim_addresses=frozenset(victims),
-        switches=frozenset(conn.execute(sa.select(switches.c.name)).scalars()),
-        approval=_approval(conn, action, asked, starter or incident.confirmed_by or "", now),
+        victim_addresses=_victims(conn, action),
+        switches=frozenset((known.thrown or "").split("\n")) - {""},
+        approval=_approval(conn, action, asked, starter or confirmer, now),
         action_digest=action.digest,
+    )
+
+
+_KNOWN = (
+    sa.select(
+        incidents_table.c.confirmed_by, scope.c.entity,
+        sa.select(sa.func.aggregate_strings(switches.c.name, "\n")).scalar_subquery().label("thrown"),
+    )
+    .outerjoin_from(
+        incidents_table, scope,
+        sa.and_(
+            scope.c.incident_id == incidents_table.c.id, scope.c.kind == sa.bindparam("of_kind"),
+            scope.c.entity_id == sa.bindparam("named"),
+        ),
+    )
+    .where(incidents_table.c.id == sa.bindparam("of"))
+)  # fmt: skip
+"""Of one target in one incident: who confirmed it, what is known of the target, which switches are thrown."""
+_BLOCKS = frozenset(BLOCK_VERB.values())
+
+
+def _victims(conn: sa.Connection, action: ActionRow) -> frozenset[str]:
+    """Addresses and names of the incident's own hosts and mailboxes: nobody blocks those."""
+    if action.verb not in _BLOCKS:
+        return frozenset()
+    return frozenset(
+        text
+        for row in incidents.scope_rows(conn, action.incident_id)
+        if row.kind in (EntityKind.HOST.value, EntityKind.MAILBOX.value)
+        for text in (*row.entity["addresses"], row.name)
     )
 
 
@@ -87,13 +117,6 @@ def _asked_without_evidence(action: ActionRow) -> bool:
 
 def _urgency(word: str) -> Literal["immediate", "normal"]:
     return "immediate" if word == "immediate" else "normal"
-
-
-def _entity(scope: Iterable[Any], target: Target) -> Entity | None:
-    for row in scope:
-        if row.kind == target.kind.value and row.entity_id == target.id:
-            return incidents.entity_of(row)
-    return None
 
 
 def observable_of(conn: sa.Connection, action: ActionRow) -> Observable | None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from soar.engine import effects
+from soar.engine.run_state import UNDER_WAY
 from soar.errors import Conflict, NotFound
 from soar.events import Kind
 from soar.model import Actor, IncidentStatus
@@ -39,7 +40,7 @@ def close(tx: Tx, incident_id: str, actor: Actor, resolution: str) -> None:
 def undecided(conn: sa.Connection, incident_id: str) -> list[dict[str, Any]]:
     """What keeps an incident from being closed: runs under way, open questions, standing containments."""
     running = conn.execute(
-        sa.select(runs).where(runs.c.incident_id == incident_id, runs.c.status == "running").order_by(runs.c.id)
+        sa.select(runs).where(runs.c.incident_id == incident_id, runs.c.status.in_(UNDER_WAY)).order_by(runs.c.id)
     )
     found = [{"what": "run", "id": run.id, "why": f"the run of {run.playbook_slug} goes on"} for run in running]
     found += [

@@ -22,35 +22,42 @@ Rules
 - The run has succeeded when the main branch came to its end, else it has failed.
 - An event of a past attempt, of an ended step or of an ended run changes nothing.
 - Cancel ends everything that is open; what is being performed is abandoned.
-
-Each step moves by this table and by nothing else:
+- A paused run takes in what happens and asks for nothing new: what it would have had performed is
+  held, with the timeouts that begin with it, and comes once, in order, when it is resumed. Other
+  timers run on. A run whose last step ends while it is paused has ended.
+- A failed run is tried again where it broke: the steps whose failure ended their branches (not the
+  handlers that followed) get a new attempt, and what they stand in is open again. Nothing that
+  succeeded is done again; a group that was prepared and did not open is prepared anew as a whole.
+- A step that is passed over has status skipped and no outputs; its branch goes on as after success.
+  An opener is passed over only while it waits for its own answer, or where it broke itself.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from soar.engine import routes
 from soar.engine.binding import variables_at
 from soar.engine.routes import members
-from soar.engine.run_state import Branch, Occurrence, RunState, RunStatus, StepStatus
+from soar.engine.run_state import UNDER_WAY, Branch, Occurrence, RunState
 from soar.engine.signals import (
     Abandon,
     Arm,
     CancelRequested,
     Decision,
     Finish,
+    PauseRequested,
     Perform,
-    PerformKind,
+    ResumeRequested,
+    RetryRequested,
     RunEvent,
+    SkipRequested,
     StepEnded,
     TimerFired,
-    Todo,
 )
+from soar.engine.turn import Turn, broken
 from soar.playbook.durations import in_seconds
 from soar.playbook.model import (
     ActionStep,
@@ -64,26 +71,9 @@ from soar.playbook.model import (
 )
 
 __all__ = [
-    "MOVES", "Abandon", "Arm", "CancelRequested", "Decision", "Finish", "Perform", "StepEnded", "TimerFired", "feed",
-    "members", "start",
+    "Abandon", "Arm", "CancelRequested", "Decision", "Finish", "Perform", "StepEnded", "TimerFired", "feed", "members",
+    "start",
 ]  # fmt: skip
-
-MOVES: Mapping[tuple[StepStatus, str], StepStatus] = {
-    ("pending", "wait"): "delayed",
-    ("pending", "go"): "running",
-    ("delayed", "go"): "running",
-    ("waiting_retry", "go"): "running",
-    ("running", "turn"): "running",
-    ("running", "again"): "waiting_retry",
-    ("running", "ok"): "succeeded",
-    ("running", "partial"): "partial",
-    ("running", "failed"): "failed",
-    ("running", "nothing"): "skipped",
-    ("delayed", "cancel"): "cancelled",
-    ("running", "cancel"): "cancelled",
-    ("waiting_retry", "cancel"): "cancelled",
-}
-"""(status, what happens) -> new status. A pair that is not here cannot happen."""
 
 ACTION_TIMEOUT = "ACTION_TIMEOUT"
 MAX_VISITS = 1_000
@@ -102,54 +92,70 @@ def start(playbook: Playbook, inputs: Mapping[str, Any], facts: Mapping[str, Any
 
 def feed(playbook: Playbook, state: RunState, event: RunEvent, facts: Mapping[str, Any]) -> Decision:
     """Take one event. A stale one gives the state back as it is, and nothing to do."""
-    if state.status != "running":
-        return Decision(state=state)
     turn = _Turn(playbook, state, facts)
-    match event:
-        case StepEnded():
-            turn.ended(event)
-        case TimerFired():
-            turn.fired(event)
-        case CancelRequested():
-            turn.cancelled(event.reason)
+    if state.status in UNDER_WAY:
+        turn.take(event)
+    if state.status == "failed" and isinstance(event, RetryRequested | SkipRequested):
+        turn.take_up(event)
     return turn.decision()
 
 
-class _Turn:
-    """One decision in the making: a working copy of the state, and what is still to be worked out.
+def skippable(playbook: Playbook, state: RunState) -> list[str]:
+    """The occurrences that can be passed over now, in order."""
+    if state.status not in UNDER_WAY:
+        return broken(state)
+    return [
+        visit.id
+        for visit in state.steps.values()
+        if visit.open and (visit.status != "running" or visit.asked or _acts(playbook, visit))
+    ]
 
-    What follows from what is kept in an agenda instead of on the stack, so that a long chain of
-    steps that end at once does not recurse.
-    """
+
+def _acts(playbook: Playbook, visit: Occurrence) -> bool:
+    return isinstance(playbook.workflow[visit.step_id], ActionStep)
+
+
+class _Turn(Turn):
+    """Which way the run goes."""
 
     def __init__(self, playbook: Playbook, state: RunState, facts: Mapping[str, Any]) -> None:
-        self.playbook = playbook
-        self.before = state
+        super().__init__(playbook, state)
         self.facts = facts
-        self.steps = dict(state.steps)
-        self.branches = dict(state.branches)
-        self.status: RunStatus = state.status
-        self.reason = state.reason
-        self.excepting = state.excepting
-        self.todo: list[Todo] = []
-        self.agenda: deque[Callable[[], None]] = deque()
-
-    def later(self, what: Callable[..., None], *args: Any) -> None:
-        self.agenda.append(partial(what, *args))
-
-    def decision(self) -> Decision:
-        """Work the agenda off, and say what came of it."""
-        while self.agenda:
-            self.agenda.popleft()()
-        return Decision(state=self.state(), todo=tuple(self.todo))
-
-    def state(self) -> RunState:
-        return RunState(
-            status=self.status, reason=self.reason, variables=self.before.variables, branches=self.branches,
-            steps=self.steps, excepting=self.excepting,
-        )  # fmt: skip
 
     # --- events --------------------------------------------------------------------------------
+
+    def take(self, event: RunEvent) -> None:
+        """What happens to a run under way."""
+        match event:
+            case StepEnded():
+                self.ended(event)
+            case TimerFired():
+                self.fired(event)
+            case CancelRequested():
+                self.cancelled(event.reason)
+            case PauseRequested():
+                self.status = "paused"
+            case ResumeRequested() if self.status == "paused":
+                self.status = "running"
+                self.release()
+            case SkipRequested() if event.occurrence in skippable(self.playbook, self.before):
+                visit = self.steps[event.occurrence]
+                self.abandon(visit, f"skipped: {event.reason}")
+                self._settle(visit, "skip", reason=f"skipped: {event.reason}")
+            case _:
+                pass  # nothing of the kind is possible now
+
+    def take_up(self, event: RetryRequested | SkipRequested) -> None:
+        """A failed run goes on where it broke."""
+        for place in broken(self.before):
+            if event.occurrence not in ("", place):
+                continue
+            visit = self.steps[place]
+            self.reopen(visit.branch)
+            if isinstance(event, SkipRequested):
+                self._settle(visit, "skip", reason=f"skipped: {event.reason}")
+            else:
+                self._anew(visit)
 
     def ended(self, event: StepEnded) -> None:
         visit = self.steps.get(event.occurrence)
@@ -161,7 +167,7 @@ class _Turn:
         elif visit.asked == "prepare":
             self._prepared(visit, step, event)
         elif visit.asked == "decide":
-            visit = self._move(visit, "turn", asked="")
+            visit = self.move(visit, "turn", asked="")
             if event.result == "failed":
                 self._settle(visit, "failed", reason=event.reason or "nobody decided")
             else:
@@ -175,16 +181,16 @@ class _Turn:
         if event.kind == "delay" and visit.status == "delayed" and same:
             self._begin(visit)
         elif event.kind == "retry" and visit.status == "waiting_retry" and same:
-            self._perform(self._move(visit, "go"))
+            self._perform(self.move(visit, "go"))
         elif event.kind == "timeout" and visit.status == "running":
-            # An opener lives once: the attempt of a loop is its turn, and says nothing about the timer.
-            opener = not isinstance(self.playbook.workflow[visit.step_id], ActionStep)
-            if same or opener:
+            # The attempt of a loop is its turn; which of its timers is the right one is told by its life.
+            opener = not _acts(self.playbook, visit)
+            if (visit.life if opener else visit.attempt) == event.attempt:
                 self._timed_out(visit, opener=opener)
 
     def cancelled(self, reason: str) -> None:
-        self._cancel_all(lambda _: True)
-        self._finish("cancelled", reason)
+        self.cancel_all(lambda _: True, "the run was cancelled")
+        self.finish("cancelled", reason)
 
     # --- a step's way --------------------------------------------------------------------------
 
@@ -205,65 +211,79 @@ class _Turn:
             for count, name in enumerate(routes.visits(routes.visit_name(branch, step)), 1)
             if name not in self.steps
         )
-        visit = Occurrence(id=name, step_id=step.id, branch=branch)
+        visit = Occurrence(id=name, step_id=step.id, branch=branch, attempt=self._first_attempt(branch, step))
         if count > MAX_VISITS:
-            self._settle(self._move(visit, "go"), "failed", reason="the playbook goes in circles")
+            self._settle(self.move(visit, "go"), "failed", reason="the playbook goes in circles")
         elif step.delay:
-            self._move(visit, "wait")
-            self.todo.append(Arm(occurrence=name, attempt=1, kind="delay", seconds=in_seconds(step.delay)))
+            self.move(visit, "wait")
+            self.todo.append(Arm(occurrence=name, attempt=visit.attempt, kind="delay", seconds=in_seconds(step.delay)))
         else:
             self._begin(visit)
 
+    def _first_attempt(self, branch: str, step: Step) -> int:
+        """That of the parallel around it, for they are prepared together; a loop counts its own turns."""
+        around = self.steps.get(self.branches[branch].opener)
+        if around is None or isinstance(step, WhileStep):
+            return 1
+        return around.attempt if isinstance(self.playbook.workflow[around.step_id], ParallelStep) else 1
+
+    def _anew(self, visit: Occurrence) -> None:
+        """Try again where the run broke."""
+        visit = self.move(
+            visit, "anew", attempt=visit.attempt + 1, life=visit.life + 1, asked="", outputs={}, reason=""
+        )  # fmt: skip
+        self._under_way(visit)
+
     def _begin(self, visit: Occurrence) -> None:
-        visit = self._move(visit, "go")
+        self._under_way(self.move(visit, "go"))
+
+    def _under_way(self, visit: Occurrence) -> None:
         step = self.playbook.workflow[visit.step_id]
         if isinstance(step, ActionStep):
             self._perform(visit)
             return
-        self._arm_timeout(visit, step)
+        self.arm_timeout(visit, step)
         if isinstance(step, PlaybookActionStep):
             self._settle(visit, "failed", reason="a playbook inside a playbook is not supported yet")
         elif not isinstance(step, ParallelStep):
             self._ask_condition(visit, step)
         elif step.soar and (step.soar.together or step.soar.approval):
-            self._ask(visit, "prepare")
+            self.ask(visit, "prepare")
         else:
             self._open(visit, routes.branches_of(visit.id, step))
 
     def _perform(self, visit: Occurrence) -> None:
         step = self.playbook.workflow[visit.step_id]
         kind = routes.kind_of(step) if isinstance(step, ActionStep) else "action"
-        self._say(visit, kind)
-        self._arm_timeout(visit, step)
+        self.say(visit, kind)
+        self.arm_timeout(visit, step)
 
     def _performed(self, visit: Occurrence, step: ActionStep, event: StepEnded) -> None:
         retry = step.soar.retry if step.soar else None
         if event.result == "failed" and retry is not None and visit.attempt < retry.max:
             pause = min(retry.backoff * 2 ** (visit.attempt - 1), LONGEST_BACKOFF)
-            visit = self._move(visit, "again", attempt=visit.attempt + 1, reason=event.reason)
+            visit = self.move(visit, "again", attempt=visit.attempt + 1, reason=event.reason)
             self.todo.append(Arm(occurrence=visit.id, attempt=visit.attempt, kind="retry", seconds=pause))
         else:
             self._settle(visit, event.result, outputs=event.outputs, reason=event.reason)
 
     def _timed_out(self, visit: Occurrence, *, opener: bool) -> None:
         if opener:
-            self._cancel_all(lambda branch: branch.startswith(f"{visit.id}/"))
-        if visit.asked or not opener:
-            self.todo.append(Abandon(occurrence=visit.id, attempt=visit.attempt))
+            self.cancel_all(lambda branch: branch.startswith(f"{visit.id}/"), "its time was over")
+        self.abandon(visit, "its time was over")
         self._settle(visit, "failed", reason=ACTION_TIMEOUT)
 
     def _settle(
         self, visit: Occurrence, result: str, *, outputs: Mapping[str, Any] | None = None, reason: str = ""
     ) -> None:
         """End a visit, and send its branch on."""
-        self._move(visit, result, outputs=dict(outputs or {}), reason=reason, asked="")
+        self.move(visit, result, outputs=dict(outputs or {}), reason=reason, asked="")
         step = self.playbook.workflow[visit.step_id]
         tolerant = bool(step.soar and step.soar.partial_ok)
-        good = result in ("ok", "nothing") or (result == "partial" and tolerant)
+        good = result in ("ok", "nothing", "skip") or (result == "partial" and tolerant)
         following = (step.on_success if good else step.on_failure) or step.on_completion
-        if not good or not following:
-            said = f"{step.label}: {reason or ('leads nowhere' if good else result)}"
-            self.branches[visit.branch] = replace(self.branches[visit.branch], reason=said)
+        said = "" if good and following else f"{step.label}: {reason or ('leads nowhere' if good else result)}"
+        self.note_failure(visit, good=good, reason=said)
         if following:
             self.later(self.enter, visit.branch, following)
         else:
@@ -275,7 +295,7 @@ class _Turn:
         facts = {**self.facts, "variables": variables_at(self.playbook, self.state(), visit.id)}
         said = routes.answer(step, facts)
         if said is None:
-            self._ask(visit, "decide")
+            self.ask(visit, "decide")
         else:
             self._decided(visit, step, said)
 
@@ -287,12 +307,12 @@ class _Turn:
             turned = isinstance(step, WhileStep) and visit.attempt > 1
             self._settle(visit, "ok" if turned else "nothing")
         elif isinstance(step, WhileStep) and visit.attempt > routes.turns_at_most(step):
-            self._settle(visit, "failed", reason=f"the condition still holds after {visit.attempt - 1} turns")
+            self._settle(visit, "failed", reason=f"the condition still holds after {routes.turns_at_most(step)} turns")
         else:
             self._open(visit, [(f"{visit.id}/{chosen[0]}", chosen[1])])
 
     def _prepared(self, visit: Occurrence, step: Step, event: StepEnded) -> None:
-        visit = self._move(visit, "turn", asked="")
+        visit = self.move(visit, "turn", asked="")
         if event.result == "failed":
             self._settle(visit, "failed", reason=event.reason)
         else:
@@ -312,7 +332,7 @@ class _Turn:
             ended, status="succeeded" if ok else "failed", reason="" if ok else ended.reason
         )
         if not branch:
-            self._finish("succeeded" if ok else "failed", self.branches[branch].reason)
+            self.finish("succeeded" if ok else "failed", self.branches[branch].reason)
             return
         siblings = [each for each in self.branches.values() if each.opener == ended.opener]
         visit = self.steps[ended.opener]
@@ -323,7 +343,7 @@ class _Turn:
         if failed:
             self._settle(visit, "failed", reason="; ".join(failed))
         elif isinstance(step, WhileStep):
-            self._ask_condition(self._move(visit, "turn", attempt=visit.attempt + 1), step)
+            self._ask_condition(self.move(visit, "turn", attempt=visit.attempt + 1), step)
         else:
             self._settle(visit, "ok")
 
@@ -335,42 +355,3 @@ class _Turn:
             self.enter(branch, last_resort)
         else:
             self.close(branch, ok=False)
-
-    # --- small parts ---------------------------------------------------------------------------
-
-    def _move(self, visit: Occurrence, happens: str, **changes: Any) -> Occurrence:
-        moved = replace(visit, status=MOVES[visit.status, happens], **changes)
-        self.steps[visit.id] = moved
-        return moved
-
-    def _say(self, visit: Occurrence, kind: PerformKind) -> None:
-        self.todo.append(
-            Perform(
-                occurrence=visit.id, branch=visit.branch, step_id=visit.step_id, attempt=visit.attempt, kind=kind
-            )
-        )  # fmt: skip
-
-    def _ask(self, visit: Occurrence, kind: PerformKind) -> None:
-        """An opener wants an answer before it opens anything."""
-        self._say(self._move(visit, "turn", asked=kind), kind)
-
-    def _arm_timeout(self, visit: Occurrence, step: Step) -> None:
-        if step.timeout:
-            seconds = in_seconds(step.timeout)
-            self.todo.append(Arm(occurrence=visit.id, attempt=visit.attempt, kind="timeout", seconds=seconds))
-
-    def _cancel_all(self, inside: Callable[[str], bool]) -> None:
-        """Cancel every open visit and branch whose branch id passes."""
-        for visit in list(self.steps.values()):
-            if visit.open and inside(visit.branch):
-                performing = isinstance(self.playbook.workflow[visit.step_id], ActionStep) or visit.asked
-                if visit.status == "running" and performing:
-                    self.todo.append(Abandon(occurrence=visit.id, attempt=visit.attempt))
-                self._move(visit, "cancel", asked="")
-        for branch in list(self.branches.values()):
-            if branch.status == "running" and inside(branch.id):
-                self.branches[branch.id] = replace(branch, status="cancelled")
-
-    def _finish(self, status: RunStatus, reason: str) -> None:
-        self.status, self.reason = status, reason
-        self.todo.append(Finish(status=status, reason=reason))

@@ -6,46 +6,92 @@ an older generation finds nothing to do. A jump of the wall clock fires nothing 
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 
-from soar.engine import approving, direct, effects, running
+from soar.engine import approving, breakglass, expiry, running
 from soar.engine.parts import Parts
-from soar.errors import Conflict
+from soar.errors import Unavailable
 from soar.events import Kind
-from soar.store import incidents, streams, tasks, work
+from soar.store import streams, timers, work
 from soar.store.session import Tx
-from soar.store.tables import holds, switches
 
 log = structlog.get_logger("soar.due")
 SWEEP_SECONDS = 10.0
 PUT_OFF = timedelta(seconds=30)
 """How long a timer that broke is put off."""
-FROZEN_RETRY = 30.0
-"""Seconds until a lift that a kill switch holds back is looked at again."""
+LOCKED = (1.0, 5.0)
+"""Between how many seconds a timer is put off whose rows somebody else keeps locked: tried too often, such
+timers would take all the time of the others."""
 
 
-def fire_due(parts: Parts) -> int:
-    """Fire everything that is due now; returns how many timers fired. One that breaks is put off."""
+def fire_due(parts: Parts, stop: threading.Event | None = None) -> int:
+    """Fire everything that is due now; returns how many timers fired. One that breaks is put off.
+
+    Each is taken and done in one commit of its own, so that a node that stops in the middle holds one.
+    """
     fired = 0
-    while True:
+    while stop is None or not stop.is_set():
         with parts.store.read() as conn:
-            timer_id = work.due_now(conn, parts.clock.now())
-        if timer_id is None:
-            return fired
+            at = timers.next_at(conn)
+        if at is None or at > parts.clock.now():
+            break
+        more = _fire_some(parts, stop)
+        fired += more
+        if not more:
+            break
+    return fired
+
+
+def _fire_some(parts: Parts, stop: threading.Event | None) -> int:
+    """Fire until nobody's timer is left; returns how many."""
+    fired = 0
+    while stop is None or not stop.is_set():
+        taking = _Taking(parts)
         try:
-            parts.store.write(partial(_fire, timer_id))
+            if not parts.store.write(taking.fire):
+                break
             fired += 1
+        except Unavailable as error:
+            if not taking.timer_id:
+                raise
+            log.warning("timer_waits", timer=taking.timer_id, reason=error.message)
+            by = timedelta(seconds=random.uniform(*LOCKED))  # noqa: S311 - to spread them, no secret
+            _put_off(parts, taking.timer_id, by)
         except Exception:  # the poller's last handler: one timer that breaks must not stop the others
-            log.exception("timer_broke", timer=timer_id)
-            parts.store.write(partial(work.postpone, timer_id=timer_id, by=PUT_OFF))
+            if not taking.timer_id:
+                raise
+            log.exception("timer_broke", timer=taking.timer_id)
+            _put_off(parts, taking.timer_id, PUT_OFF)
+    return fired
+
+
+def _put_off(parts: Parts, timer_id: str, by: timedelta) -> None:
+    parts.store.write(lambda tx: timers.put_off(tx, timer_id, by))
+
+
+class _Taking:
+    """One timer on its way; `timer_id` says which one, also when it breaks."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.timer_id = ""
+
+    def fire(self, tx: Tx) -> bool:
+        """Take the next timer and do what it is there for; False when there is none."""
+        self.timer_id = ""
+        timer = timers.take_next(tx)
+        if timer is None:
+            return False
+        self.timer_id = timer.id
+        _do(self.parts, tx, timer)
+        return True
 
 
 def sweep(parts: Parts, held: Callable[[], Collection[str]]) -> None:
@@ -78,9 +124,9 @@ def poll(parts: Parts, stop: threading.Event, bell: threading.Event, held: Calla
             if time.monotonic() - swept > SWEEP_SECONDS:
                 sweep(parts, held)
                 swept = time.monotonic()
-            fire_due(parts)
+            fire_due(parts, stop)
             with parts.store.read() as conn:
-                at = work.next_due(conn)
+                at = timers.next_at(conn)
         except Exception:  # the poller's last handler: whatever breaks, the timers after it must fire
             log.exception("poller_stumbled")
         wait = 1.0 if at is None else (at - parts.clock.now()).total_seconds()
@@ -88,10 +134,7 @@ def poll(parts: Parts, stop: threading.Event, bell: threading.Event, held: Calla
         bell.clear()
 
 
-def _fire(timer_id: str, tx: Tx) -> bool:
-    timer = work.take(tx, timer_id)
-    if timer is None:
-        return False
+def _do(parts: Parts, tx: Tx, timer: Any) -> None:
     match timer.kind:
         case "wake":
             work.wake(tx, timer.ref)
@@ -101,46 +144,12 @@ def _fire(timer_id: str, tx: Tx) -> bool:
         case "approval":
             approving.time_out(tx, timer.ref, timer.data)
         case "task":
-            _task_overdue(tx, timer)
+            expiry.task_overdue(tx, timer)
         case "lease":
-            _lease_over(tx, timer)
+            expiry.lease_over(parts, tx, timer)
         case "review":
-            _review_over(tx, timer)
-        case "resolve":
-            pass  # intake's own thread asks the inventories, outside this write
+            expiry.review_over(tx, timer)
+        case breakglass.TIMER:
+            breakglass.time_out(tx, timer.ref)
         case _:
             log.error("unknown_timer", kind=timer.kind, ref=timer.ref)
-    return True
-
-
-def _lease_over(tx: Tx, timer: Any) -> None:
-    """A block's time is over for one hold: that ends by itself, unless a kill switch holds lifts back."""
-    hold = tx.conn.execute(sa.select(holds).where(holds.c.id == timer.ref, holds.c.ended_at.is_(None))).first()
-    if hold is None:
-        return
-    if tx.conn.execute(sa.select(switches.c.name)).first() is not None:
-        work.arm(tx, tx.now + timedelta(seconds=FROZEN_RETRY), "lease", timer.ref, timer.generation)
-        return
-    try:
-        direct.undo(tx, hold.action_id, reason="superseded", why="its lease is over")
-    except Conflict:
-        log.info("lift_under_way", hold=hold.id)
-
-
-def _review_over(tx: Tx, timer: Any) -> None:
-    """A containment's review date passed: it stays, its owner is asked to renew, release or hand over."""
-    action = effects.mark_overdue(tx, timer.ref)
-    if action is None:
-        return
-    text = f"{action.verb} on {action.target_name} is past its review date: renew it, release it, or hand it over"
-    tasks.open_task(tx, action.incident_id, kind="review", text=text, asks={"decision": "str"}, action_id=action.id)
-
-
-def _task_overdue(tx: Tx, timer: Any) -> None:
-    """Nobody answered in time: say so, and go on waiting."""
-    task = tasks.get(tx.conn, timer.ref)
-    if task.status == "open":
-        incidents.event(
-            tx, task.incident_id, Kind.TASK_OPENED, data={"task": task.id, "kind": task.kind, "escalated": True},
-            values={"text": task.text},
-        )  # fmt: skip

@@ -12,22 +12,26 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-import rfc8785
 import sqlalchemy as sa
 
+from soar import canonical
 from soar.errors import NotFound
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
 from soar.protocol import ON_REGISTER, STANDING, UNSETTLED, State
 from soar.release import Disposition
-from soar.store import actions, streams, work
+from soar.store import actions, streams, tasks, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.store.tables import effects, holds
 from soar.verbs import VERBS, OnExpiry
 
 DEFAULT_REVIEW = 24 * 3600
+ASKED = ("review", "drift", "lift_failed")
+"""Questions about what stands: over when it does no more."""
+FIRST_LOOK = timedelta(seconds=60)
+"""How long after an effect began its target is first asked whether it still stands."""
 _NOT_OURS = {
     Disposition.HANDED_OVER.value: State.HANDED_OVER,
     Disposition.DESTROYED.value: State.TARGET_GONE,
@@ -38,7 +42,7 @@ _NOT_OURS = {
 def params_digest(action: ActionRow) -> str:
     """What makes two effects on one target the same: their parameters, the time they last aside."""
     lasting = {name: value for name, value in action.params.items() if name != "duration"}
-    return hashlib.sha256(rfc8785.dumps(lasting)).hexdigest()
+    return hashlib.sha256(canonical.dumps(lasting)).hexdigest()
 
 
 def standing(conn: sa.Connection, action: ActionRow) -> Any | None:
@@ -69,6 +73,7 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
                 prior=action.prior, generation=1,
             )
         )  # fmt: skip
+        work.arm(tx, tx.now + FIRST_LOOK, "drift", effect_id)
     else:
         effect_id = effect.id
         _join(tx, effect, action, expires)
@@ -143,8 +148,8 @@ def others_holding(conn: sa.Connection, action: ActionRow) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE) -> ActionRow:
-    """End this action's hold, and the effect with its last one. The action becomes reverted."""
+def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE, to: State = State.REVERTED) -> ActionRow:
+    """End this action's hold, and the effect with its last one. The action becomes reverted, or lifted by time."""
     tx.conn.execute(
         holds.update()
         .where(holds.c.action_id == action.id, holds.c.ended_at.is_(None))
@@ -158,21 +163,9 @@ def drop(tx: Tx, action: ActionRow, reason: str, actor: Actor = ENGINE) -> Actio
     _event(
         tx, action, Kind.HOLD_ENDED, action.effect_id or "", "", {"reason": reason, "others": int(open_holds)}, actor
     )
+    tasks.close_all(tx, action.id, ASKED, actor, {"decision": to.value})
     said = f"{reason}; {open_holds} other hold(s) keep it in place" if open_holds else reason
-    return actions.move(tx, action, State.REVERTED, actor=actor, summary=said)
-
-
-def mark_overdue(tx: Tx, hold_id: str) -> ActionRow | None:
-    """A hold's review date passed: nothing is lifted, it is shown overdue. None if it ended before."""
-    hold = tx.conn.execute(sa.select(holds).where(holds.c.id == hold_id, holds.c.ended_at.is_(None))).first()
-    if hold is None or hold.overdue:
-        return None
-    tx.conn.execute(holds.update().where(holds.c.id == hold_id).values(overdue=True))
-    action = actions.get(tx.conn, hold.action_id)
-    _event(tx, action, Kind.HOLD_OVERDUE, hold.effect_id, hold_id, {"owner": hold.owner})
-    if action.state is not State.ACTIVE:
-        return action
-    return actions.move(tx, action, State.OVERDUE, summary="its review date has passed; it stays in place")
+    return actions.move(tx, action, to, actor=actor, summary=said)
 
 
 def dispose(tx: Tx, effect_id: str, disposition: str, why: str, actor: Actor) -> None:
@@ -204,6 +197,7 @@ def _end_all(tx: Tx, effect_id: str, ended: State, why: str, actor: Actor) -> No
         tx.conn.execute(holds.update().where(holds.c.id == hold.id).values(ended_at=tx.now, end_reason=ended.value))
         action = actions.get(tx.conn, hold.action_id)
         _event(tx, action, Kind.HOLD_ENDED, effect_id, hold.id, {"reason": why}, actor)
+        tasks.close_all(tx, action.id, ASKED, actor, {"decision": ended.value})
         actions.move(tx, action, ended, actor=actor, summary=why)
     tx.conn.execute(effects.update().where(effects.c.id == effect_id).values(state="ended", ended_at=tx.now))
 

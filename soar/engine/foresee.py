@@ -12,16 +12,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine import approving, casefile, contact, effects
+from soar.engine import approving, casefile, contact, effects, limits
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned
 from soar.errors import AdapterError, NotFound
 from soar.guards.case import Judgement
-from soar.guards.judge import judge
 from soar.ids import new_id
 from soar.model import Inspection
 from soar.playbook.model import Approval, Playbook
-from soar.protocol import State
 from soar.store.rows import ActionRow
 from soar.verbs import VERBS, OnExpiry
 
@@ -44,11 +42,9 @@ class Foresight:
         row = ActionRow(
             id=new_id(), origin=_CALLER, step_path=step, command_index=0, target=planned.target,
             target_name=planned.target_name, verb=planned.verb, generation=1, adapter=planned.adapter,
-            params=planned.params, repeat_class="", digest="", state=State.PLANNED, incident_id=self.incident_id,
-            run_id=None, step=step, undo_of=planned.undo_of or None, undo_reason=planned.undo_reason, prior={},
-            handle={}, outputs={}, guards=[], summary="", lease_seconds=planned.lease, review_seconds=planned.review,
-            caller=_CALLER, approval_id=None, effect_id=None, created_at=now, called_at=None, verified_at=None,
-            ended_at=None,
+            params=planned.params, incident_id=self.incident_id, step=step, undo_of=planned.undo_of or None,
+            undo_reason=planned.undo_reason, lease_seconds=planned.lease, review_seconds=planned.review,
+            caller=_CALLER, created_at=now,
         )  # fmt: skip
         return replace(row, digest=casefile.digest(row, self.playbook.digest))
 
@@ -95,9 +91,8 @@ class Foresight:
             asked=approving.asked_of(approval) if approval else None,
         )  # fmt: skip
         # Caps count this plan's own actions too: the tenth isolation is the tenth.
-        before = self.counted[row.verb]
-        counts = replace(case.counts, run=case.counts.run + before, hour=case.counts.hour + before)
-        return judge(replace(case, counts=counts), self.parts.policy)
+        planned = self.counted[row.verb]
+        return limits.judged(self.conn, case, row, self.parts.policy, planned=planned)
 
     def _change(self, row: ActionRow, seen: Inspection | None, verdict: Judgement) -> str:
         verb = VERBS[row.verb]

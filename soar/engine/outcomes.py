@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from soar.engine import effects, releasing
+from soar.engine import effects, releasing, renewal
 from soar.engine.casefile import Asked
-from soar.model import Inspection, ScopeStatus, Verdict
+from soar.model import ENGINE, Inspection, ScopeStatus, Verdict
 from soar.protocol import STANDING, State
 from soar.store import actions, incidents, tasks
 from soar.store.rows import ActionRow, WorkRow
@@ -33,6 +33,7 @@ class Context:
     asked: Asked | None
     owner: str
     waiting_since: datetime | None = None
+    run: Any = None
 
 
 _SCOPE_AFTER = {
@@ -58,7 +59,7 @@ def verified(tx: Tx, action: ActionRow, context: Context, seen: Inspection | Non
         action = actions.move(tx, action, State.CONFIRMED)
     said = seen.summary if seen else ""
     action = actions.move(tx, action, State.VERIFIED, summary=said, verified_at=tx.now)
-    return _after_verified(tx, action, context)
+    return _after_verified(tx, action, context, seen)
 
 
 def second_hold(tx: Tx, action: ActionRow, context: Context) -> ActionRow:
@@ -86,7 +87,10 @@ def _end_hold(tx: Tx, original: ActionRow, undo: ActionRow) -> None:
     if original.state is not State.REVERTING:
         original = actions.move(tx, original, State.REVERTING)
     kept = effects.others_holding(tx.conn, original)
-    effects.drop(tx, original, undo.undo_reason)
+    hold = effects.hold_of(tx.conn, original)
+    over = hold is not None and hold.expires_at is not None and hold.expires_at <= tx.now
+    lifted = over and undo.caller == str(ENGINE)
+    effects.drop(tx, original, undo.undo_reason, to=State.LIFTED if lifted else State.REVERTED)
     if not kept and original.effect_id:
         effects.dispose(tx, original.effect_id, "released", undo.undo_reason, releasing.actor_of(undo))
         if VERBS[original.verb].on_expiry is OnExpiry.HOLD:
@@ -112,6 +116,16 @@ def adopt(tx: Tx, action: ActionRow, context: Context, seen: Inspection | None) 
     return verified(tx, action, context, seen)
 
 
+def came_late(tx: Tx, action: ActionRow, context: Context, seen: Inspection) -> ActionRow:
+    """It was to be sent once more, but the call before it has come into effect after all."""
+    said = f"the call before came into effect after all: {seen.summary}"
+    facts = {"adopted": True}
+    action = actions.move(
+        tx, action, State.VERIFIED, summary=said, verified_at=tx.now, handle={"key": action.id}, facts=facts
+    )
+    return _after_verified(tx, action, context)
+
+
 def doubt(tx: Tx, action: ActionRow, said: str) -> ActionRow:
     """Nobody can tell: park it for a person, with what is known and what may be answered."""
     action = actions.move(tx, action, State.IN_DOUBT, summary=said)
@@ -132,9 +146,11 @@ def learn(tx: Tx, action: ActionRow, outputs: Mapping[str, Any]) -> None:
         incidents.judge_observable(tx, action.incident_id, action.target.id, verdict, confidence, action.adapter)
 
 
-def _after_verified(tx: Tx, action: ActionRow, context: Context) -> ActionRow:
+def _after_verified(tx: Tx, action: ActionRow, context: Context, seen: Inspection | None = None) -> ActionRow:
     if action.undo_of:
         return let_go(tx, action)
+    if action.renews:
+        return renewal.renewed(tx, action, seen)
     status = _SCOPE_AFTER.get(action.verb)
     if status is not None:
         incidents.set_scope(tx, action.incident_id, str(action.target), status, why=action.verb)

@@ -23,6 +23,8 @@ class Parts:
     directories: tuple[Directory, ...] = field(default=())
     verify_seconds: float = 30.0
     """How long an accepted call (HTTP 202) may take until its effect must show."""
+    drift_seconds: float = 900.0
+    """How often the target of each standing effect is asked whether it still stands."""
 
     def adapter_for(self, verb: str) -> Adapter:
         """The first connected adapter that can do this verb; raises NotFound."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from soar.engine import casefile
 from soar.engine.binding import bind, turns
 from soar.engine.parts import Parts
 from soar.errors import Invalid, NotFound
+from soar.ids import new_id
 from soar.model import EntityKind, Observable, Target, Verdict
 from soar.playbook.model import Soar
 from soar.protocol import STANDING
@@ -39,6 +41,7 @@ class Planned:
     review: int
     undo_of: str = ""
     undo_reason: str = ""
+    renews: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,23 +73,29 @@ def plan_step(
     return StepPlan(actions=tuple(planned))
 
 
+def rows_of(
+    plan: StepPlan, *, run: Any, step_path: str, step: str, generation: int, caller: str, now: datetime
+) -> list[ActionRow]:
+    """A step's actions as they will be stored, each with the key that its call will carry."""
+    rows = []
+    for index, planned in enumerate(plan.actions):
+        row = ActionRow(
+            id=new_id(), origin=f"run:{run.id}", step_path=step_path, command_index=index, target=planned.target,
+            target_name=planned.target_name, verb=planned.verb, generation=generation, adapter=planned.adapter,
+            params=dict(planned.params), incident_id=run.incident_id, run_id=run.id, step=step,
+            undo_of=planned.undo_of or None, undo_reason=planned.undo_reason, renews=planned.renews or None,
+            lease_seconds=planned.lease, review_seconds=planned.review, caller=caller, created_at=now,
+        )  # fmt: skip
+        rows.append(replace(row, digest=casefile.digest(row, run.playbook_digest)))
+    return rows
+
+
 def insert(
     tx: Tx, plan: StepPlan, *, run: Any, step_path: str, step: str, generation: int, caller: str
 ) -> list[ActionRow]:
     """Store a step's actions under their unique keys; those that stand already are returned as they are."""
-    rows = []
-    for index, planned in enumerate(plan.actions):
-        row = actions.insert(
-            tx, origin=f"run:{run.id}", step_path=step_path, command_index=index, target=str(planned.target),
-            target_name=planned.target_name, verb=planned.verb, generation=generation, adapter=planned.adapter,
-            params=dict(planned.params), repeat_class="", digest="", incident_id=run.incident_id, run_id=run.id,
-            step=step, undo_of=planned.undo_of or None, undo_reason=planned.undo_reason, lease_seconds=planned.lease,
-            review_seconds=planned.review, caller=caller,
-        )  # fmt: skip
-        if not row.digest:
-            row = actions.note(tx, row, digest=casefile.digest(row, run.playbook_digest))
-        rows.append(row)
-    return rows
+    rows = rows_of(plan, run=run, step_path=step_path, step=step, generation=generation, caller=caller, now=tx.now)
+    return [actions.insert(tx, row) for row in rows]
 
 
 def _plan_one(
@@ -168,7 +177,5 @@ def undo_of(original: ActionRow, reason: str) -> Planned:
 
 
 def _name(conn: sa.Connection, incident_id: str, target: Target) -> str:
-    for row in incidents.scope_rows(conn, incident_id):
-        if row.kind == target.kind.value and row.entity_id == target.id:
-            return str(row.name)
-    return target.id
+    row = incidents.scope_row(conn, incident_id, target)
+    return str(row.name) if row is not None else target.id

@@ -1,117 +1,164 @@
 """Before the call: look at the target, ask the guards, and say what stands in the way.
 
-Order of one action, steps 2 to 5 (SAFETY): inspect, guards, approval, guards again. The same code
+Order of one action, steps 2 to 5 (SAFETY): inspect, guards, approval, guards again. Looking happens
+outside of any transaction; `consider` and `intend` work inside one, on what was seen. The same code
 serves the first look at a planned action and the last one, which shares its commit with the intent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from soar.engine import casefile, effects, outcomes, releasing
+from soar.engine import casefile, effects, limits, outcomes, releasing
 from soar.engine.contact import inspect
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.errors import AdapterError
 from soar.guards.case import Judgement
-from soar.guards.judge import judge
 from soar.model import Inspection
 from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.work import check_fence, is_abandoned
+from soar.store.work import FRESH, Standing, check_fence
 from soar.verbs import VERBS
 
 
-def prepare(parts: Parts, action: ActionRow, context: Context) -> ActionRow:
-    """Move a planned or ready action as far as inspection and guards allow.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at a target just now: nothing where the verb has nothing to inspect; or why nothing could be."""
+
+    seen: Inspection | None = None
+    blind: str = ""
+
+
+def look(parts: Parts, action: ActionRow) -> Look:
+    """Inspect the target of an action that was not sent yet."""
+    try:
+        return Look(inspect(parts, action))
+    except AdapterError as error:
+        return Look(blind=f"cannot be inspected: {error.message}")
+
+
+def consider(tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: Look) -> ActionRow:
+    """Move a planned or ready action as far as what was seen and the guards allow.
 
     Ends ready, waiting (for an approval), refused, satisfied or failed; stays planned while
     evidence must be collected first.
     """
-    try:
-        seen = inspect(parts, action)
-    except AdapterError as error:
-        said = f"cannot be inspected: {error.message}"
-        return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
-    return fenced(parts, context, lambda tx: _decide(tx, parts, action, context, seen))
+    if action.state not in (State.PLANNED, State.READY):
+        return action
+    if looked.blind:
+        return actions.move(tx, action, State.FAILED, summary=looked.blind)
+    action = _note(tx, parts, action, looked.seen)
+    if action.undo_of:
+        refusal = releasing.refusal(tx, action)
+        if refusal:
+            return actions.move(tx, action, State.REFUSED, summary=refusal)
+    elif looked.seen is not None and looked.seen.present:
+        found = _there_already(tx, action, context, looked.seen)
+        if found is not None:
+            return found
+    case = casefile.gather(
+        tx.peek, action, tx.now, run=context.run, urgency=context.urgency, ground=context.ground,
+        asked=context.asked, waiting_since=context.waiting_since,
+    )  # fmt: skip
+    verdict = limits.judged(tx.peek, case, action, parts.policy, lock=True)
+    findings = [dict(finding) for finding in verdict.as_plain()["findings"]]
+    return _settle(tx, actions.note(tx, action, guards=findings), verdict)
 
 
-def begin(parts: Parts, action: ActionRow, context: Context, *, fresh: bool) -> ActionRow:
-    """The last look before the call: guards again and the intent, in one commit.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An action after its last look. `wait`: seconds until its connected system takes the call, 0.0 for none."""
 
-    `fresh`: the target was inspected in this very pass; what has waited is inspected again. Ends
-    calling; or waiting, refused, satisfied, failed; or, where no call is needed, active or done.
+    action: ActionRow
+    wait: float = 0.0
+
+
+def intend(tx: Tx, parts: Parts, action: ActionRow, context: Context, standing: Standing) -> Begun:
+    """From ready to the intent of a call; or no call, because a hold more or less is all it takes.
+
+    Stays ready while the run is paused, while another action goes first, and while the connected
+    system takes no more calls.
     """
-    try:
-        seen = None if fresh else inspect(parts, action)
-    except AdapterError as error:
-        said = f"cannot be inspected: {error.message}"
-        return fenced(parts, context, lambda tx: actions.move(tx, action, State.FAILED, summary=said))
-
-    def intent(tx: Tx) -> ActionRow:
-        if context.work is not None and is_abandoned(tx, context.work):
-            now = actions.get(tx.conn, action.id)
-            return actions.move(tx, now, State.CANCELLED, summary="called off") if now.state in UNSENT else now
-        ready = _decide(tx, parts, action, context, seen)
-        return _intend(tx, ready, context) if ready.state is State.READY else ready
-
-    return fenced(parts, context, intent)
+    if action.state is not State.READY or standing.paused:
+        return Begun(action)
+    if standing.abandoned:
+        return Begun(actions.move(tx, action, State.CANCELLED, summary="called off"))
+    uncalled = _without_a_call(tx, action, context)
+    if uncalled is not None:
+        return Begun(uncalled)
+    wait = limits.admit(tx, parts, action)
+    if wait:
+        return Begun(actions.note(tx, action, summary=f"{action.adapter} takes no more calls just now"), wait)
+    return Begun(outcomes.intend(tx, action))
 
 
-def _intend(tx: Tx, ready: ActionRow, context: Context) -> ActionRow:
-    """From ready: the intent of a call; or no call, because a hold more or less is all it takes."""
-    if ready.undo_of:
-        if effects.others_holding(tx.conn, actions.get(tx.conn, ready.undo_of)):
-            return outcomes.let_go(tx, ready)
-        return outcomes.intend(tx, ready)
-    if VERBS[ready.verb].contains:
-        obstacle = effects.in_the_way(tx.conn, ready)
-        if obstacle:
-            return actions.note(tx, ready, summary=obstacle)
-        effect = effects.standing(tx.conn, ready)
-        if effect is not None and ready.prior.get("present") and not effects.outlasts(effect, ready, tx.now):
-            return outcomes.second_hold(tx, ready, context)
-    return outcomes.intend(tx, ready)
+def _without_a_call(tx: Tx, action: ActionRow, context: Context) -> ActionRow | None:
+    """A hold more or less is all it takes, or another action goes first; None where a call is needed."""
+    if action.undo_of:
+        kept = effects.others_holding(tx.peek, actions.get(tx.peek, action.undo_of))
+        return outcomes.let_go(tx, action) if kept else None
+    if not VERBS[action.verb].contains:
+        return None
+    obstacle = effects.in_the_way(tx.peek, action)
+    if obstacle:
+        return actions.note(tx, action, summary=obstacle)
+    effect = effects.standing(tx.peek, action)
+    if effect is not None and action.prior.get("present") and not effects.outlasts(effect, action, tx.now):
+        return outcomes.second_hold(tx, action, context)
+    return None
+
+
+def begin(parts: Parts, action: ActionRow, context: Context, looked: Look | None = None) -> Begun:
+    """The last look before the call: inspected again, guards again and the intent, in one commit.
+
+    `looked`: what was seen just now, where it need not be inspected once more.
+
+    Ends calling; or waiting, refused, satisfied, failed; or, where no call is needed, active or done.
+    """
+    looked = looked or look(parts, action)
+
+    def write(tx: Tx) -> Begun:
+        standing = fence(tx, context)
+        now = actions.again(tx, action)
+        if standing.abandoned:
+            return Begun(actions.move(tx, now, State.CANCELLED, summary="called off") if now.state in UNSENT else now)
+        return intend(tx, parts, consider(tx, parts, now, context, looked), context, standing)
+
+    return parts.store.write(write)
+
+
+def fence(tx: Tx, context: Context) -> Standing:
+    """Go on only while the work is still this worker's; raises StaleFence otherwise."""
+    return check_fence(tx, context.work) if context.work is not None else FRESH
 
 
 def fenced(parts: Parts, context: Context, function: Callable[[Tx], ActionRow]) -> ActionRow:
     """Write only while the work is still this worker's; raises StaleFence otherwise."""
 
     def write(tx: Tx) -> ActionRow:
-        if context.work is not None:
-            check_fence(tx, context.work)
+        fence(tx, context)
         return function(tx)
 
     return parts.store.write(write)
 
 
-def _decide(tx: Tx, parts: Parts, action: ActionRow, context: Context, seen: Inspection | None) -> ActionRow:
-    action = actions.get(tx.conn, action.id)
-    if action.state not in (State.PLANNED, State.READY):
-        return action
-    action = _note(tx, parts, action, seen)
-    if action.undo_of:
-        refusal = releasing.refusal(tx, action)
-        if refusal:
-            return actions.move(tx, action, State.REFUSED, summary=refusal)
-    elif seen is not None and seen.present and effects.standing(tx.conn, action) is None:
-        earlier = actions.known(tx.conn, seen.ours)
-        if earlier is not None and earlier.state in UNSETTLED - {State.IN_DOUBT}:
-            return actions.note(tx, action, summary=f"the call of {earlier.id} is just bringing it about")
-        if earlier is not None and earlier.state in (State.IN_DOUBT, State.NOT_EFFECTIVE):
-            said = f"our own call {earlier.id} stands at {earlier.state.value} and brought it about: resolve that first"
-            return actions.move(tx, action, State.REFUSED, summary=said)
-        said = f"true already, not through us: {seen.summary}"
-        return actions.move(tx, action, State.SATISFIED, summary=said)
-    case = casefile.gather(
-        tx.conn, action, tx.now, urgency=context.urgency, ground=context.ground, asked=context.asked,
-        waiting_since=context.waiting_since,
-    )  # fmt: skip
-    verdict = judge(case, parts.policy)
-    findings = [dict(finding) for finding in verdict.as_plain()["findings"]]
-    return _settle(tx, actions.note(tx, action, guards=findings), verdict)
+def _there_already(tx: Tx, action: ActionRow, context: Context, seen: Inspection) -> ActionRow | None:
+    """The effect is there: through a call of ours that is not settled, or through others; None where it is ours."""
+    if effects.standing(tx.peek, action) is not None:
+        return None
+    if seen.ours == action.id and action.called_at is not None:
+        return outcomes.came_late(tx, action, context, seen)
+    earlier = actions.known(tx.peek, seen.ours)
+    if earlier is not None and earlier.state in UNSETTLED - {State.IN_DOUBT}:
+        return actions.note(tx, action, summary=f"the call of {earlier.id} is just bringing it about")
+    if earlier is not None and earlier.state in (State.IN_DOUBT, State.NOT_EFFECTIVE):
+        said = f"our own call {earlier.id} stands at {earlier.state.value} and brought it about: resolve that first"
+        return actions.move(tx, action, State.REFUSED, summary=said)
+    return actions.move(tx, action, State.SATISFIED, summary=f"true already, not through us: {seen.summary}")
 
 
 def _note(tx: Tx, parts: Parts, action: ActionRow, seen: Inspection | None) -> ActionRow:

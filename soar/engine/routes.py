@@ -41,6 +41,11 @@ def visit_name(branch: str, step: Step) -> str:
     return f"{branch}/{local}" if branch else local
 
 
+def in_handler(step: Step) -> bool:
+    """The step belongs to a handler, and answers a failure that came before it."""
+    return bool(step.soar and step.soar.path.startswith("handlers/"))
+
+
 def visits(first: str) -> Iterator[str]:
     """The ids of the first, second, third ... visit."""
     yield first
@@ -84,7 +89,8 @@ def members(playbook: Playbook, state: RunState, occurrence: str) -> list[Perfor
     """The actions inside a parallel that it reaches without any decision, as they will be performed.
 
     Those of nested parallels are among them, those inside of if, while and switch are not. A member
-    may want an output of an earlier one, which nobody can know yet.
+    may want an output of an earlier one, which nobody can know yet. Their attempt is the parallel's:
+    where it was called off and is tried again, everything in it is planned anew.
     """
     found: list[Perform] = []
     opener = state.steps[occurrence]
@@ -97,7 +103,9 @@ def members(playbook: Playbook, state: RunState, occurrence: str) -> list[Perfor
             step = playbook.workflow[step_id]
             name = visit_name(branch, step)
             if isinstance(step, ActionStep) and (kind := kind_of(step)) == "action":
-                found.append(Perform(occurrence=name, branch=branch, step_id=step_id, attempt=1, kind=kind))
+                found.append(
+                    Perform(occurrence=name, branch=branch, step_id=step_id, attempt=opener.attempt, kind=kind)
+                )
             if isinstance(step, ParallelStep):
                 todo += branches_of(name, step)
             step_id = step.on_success or step.on_completion

@@ -6,9 +6,12 @@ work, or fires a timer, or cancels, feeds the conductor here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
+
+import sqlalchemy as sa
 
 from soar.engine import approving, casefile, conductor, effects
 from soar.engine.run_state import RunState
@@ -32,6 +35,7 @@ from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
 from soar.store.tables import runs as run_table
+from soar.store.work import Owner
 from soar.verbs import VERBS, OnExpiry
 
 PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
@@ -53,6 +57,43 @@ class StepResult(Protocol):
     def reason(self) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run as it was read, or as its worker itself wrote it: right as long as its version stands."""
+
+    row: Any
+    playbook: Playbook
+    state: RunState
+    version: int
+
+    @classmethod
+    def of(cls, conn: sa.Connection, row: Any) -> Known:
+        """From a run's row."""
+        return cls(row, runs.playbook(conn, row.playbook_digest), RunState.from_plain(row.state), row.version)
+
+
+class Facts(Mapping[str, Any]):
+    """What conditions may speak of, read when the first one does."""
+
+    def __init__(self, conn: sa.Connection, incident_id: str) -> None:
+        self._read: Callable[[], Mapping[str, Any]] = lambda: incidents.facts(conn, incident_id)
+        self._known: Mapping[str, Any] | None = None
+
+    def _facts(self) -> Mapping[str, Any]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def __getitem__(self, name: str) -> Any:
+        return self._facts()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts())
+
+    def __len__(self) -> int:
+        return len(self._facts())
+
+
 def start_run(
     tx: Tx, incident_id: str, playbook: Playbook, inputs: Mapping[str, Any], *, by: Actor, why: str, automatic: bool
 ) -> str:
@@ -65,7 +106,7 @@ def start_run(
             id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
             status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
             automatic=automatic,
-            priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now,
+            priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now, version=0,
         )
     )  # fmt: skip
     if incident.status == IncidentStatus.NEW.value and not automatic:
@@ -75,7 +116,10 @@ def start_run(
         data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},
         values={"why": why},
     )  # fmt: skip
-    _apply(tx, runs.get(tx.conn, run_id), playbook, conductor.start(playbook, inputs, _facts(tx, incident_id)))
+    known = Known(runs.get(tx.conn, run_id), playbook, RunState(), 0)
+    decision = conductor.start(playbook, inputs, Facts(tx.conn, incident_id))
+    runs.save_state(tx, run_id, decision.state.as_plain(), 0)
+    _apply(tx, known, decision)
     return run_id
 
 
@@ -84,36 +128,59 @@ def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
     feed(tx, runs.get(tx.conn, run_id, lock=True), TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
 
 
-def step_ended(tx: Tx, row: WorkRow, done: StepResult) -> None:
-    """The step's end, the run's new state and the next work, in one commit."""
-    work.done(tx, row)
-    run = runs.get(tx.conn, row.run_id, lock=True)
-    soar = runs.playbook(tx.conn, run.playbook_digest).workflow[row.step_id].soar
+def step_ended(
+    tx: Tx, row: WorkRow, done: StepResult, known: Known, owner: Owner | None = None, guess: Decision | None = None
+) -> tuple[WorkRow, Known] | None:
+    """The step's end, the run's new state and the next work, in one commit.
+
+    An owner that may go on takes the first of the next work for itself: it is returned with the run
+    as it is now. None where there is nothing, or where something else goes first. `guess`: what the
+    conductor said to this end of this run before; it holds if the run has not moved on meanwhile.
+    """
+    standing = work.done(tx, row)
+    soar = known.playbook.workflow[row.step_id].soar
     incidents.event(
-        tx, run.incident_id, Kind.STEP_ENDED,
+        tx, known.row.incident_id, Kind.STEP_ENDED,
         data={
-            "run": run.id, "step": soar.slug if soar else row.step_id, "occurrence": row.occurrence,
+            "run": known.row.id, "step": soar.slug if soar else row.step_id, "occurrence": row.occurrence,
             "attempt": row.attempt, "result": done.result,
         },
-        values={"reason": done.reason},
+        values={"reason": done.reason} if done.reason else {},
     )  # fmt: skip
-    feed(
-        tx, run,
-        StepEnded(
-            occurrence=row.occurrence, attempt=row.attempt, result=done.result, outputs=dict(done.outputs),
-            reason=done.reason,
-        ),
-    )  # fmt: skip
+    known, decision = _decided(tx, known, ended(row, done), guess)
+    free = owner is not None and not standing.paused and not standing.overtaken
+    taken = _apply(tx, known, decision, owner if free else None)
     if soar is not None and soar.verb == "watch":
         for host in done.outputs.get("again", ()):
-            _contain_again(tx, run, str(host))
+            _contain_again(tx, known.row, str(host))
+    if taken is None:
+        return None
+    return taken, Known(known.row, known.playbook, decision.state, known.version + 1)
 
 
-def feed(tx: Tx, run: Any, event: RunEvent) -> None:
+def ended(row: WorkRow, done: StepResult) -> StepEnded:
+    """What the conductor is told of a step's end."""
+    return StepEnded(
+        occurrence=row.occurrence, attempt=row.attempt, result=done.result, outputs=dict(done.outputs),
+        reason=done.reason,
+    )  # fmt: skip
+
+
+def feed(tx: Tx, run: Any, event: RunEvent) -> Decision:
     """Tell the conductor what happened to a run (its row, locked), and store what follows from it."""
-    playbook = runs.playbook(tx.conn, run.playbook_digest)
-    state = RunState.from_plain(run.state)
-    _apply(tx, run, playbook, conductor.feed(playbook, state, event, _facts(tx, run.incident_id)))
+    known, decision = _decided(tx, Known.of(tx.conn, run), event)
+    _apply(tx, known, decision)
+    return decision
+
+
+def _decided(tx: Tx, known: Known, event: RunEvent, guess: Decision | None = None) -> tuple[Known, Decision]:
+    """What the conductor says to this event of the run as it stands, saved; the run is locked to the commit."""
+    facts = Facts(tx.peek, known.row.incident_id)
+    decision = guess or conductor.feed(known.playbook, known.state, event, facts)
+    while not runs.save_state(tx, known.row.id, decision.state.as_plain(), known.version):
+        known = Known.of(tx.peek, runs.get(tx.peek, known.row.id, lock=True))
+        decision = conductor.feed(known.playbook, known.state, event, facts)
+    return known, decision
 
 
 def _contain_again(tx: Tx, run: Any, host: str) -> None:
@@ -123,49 +190,55 @@ def _contain_again(tx: Tx, run: Any, host: str) -> None:
     start_run(tx, run.incident_id, book, {}, by=ENGINE, why=f"{host} was hit again while watched", automatic=True)
 
 
-def _facts(tx: Tx, incident_id: str) -> dict[str, Any]:
-    """What conditions may speak of."""
-    return dict(incidents.facts(tx.conn, incident_id))
+def _apply(tx: Tx, known: Known, decision: Decision, owner: Owner | None = None) -> WorkRow | None:
+    """Turn what the conductor wants into rows.
 
-
-def _apply(tx: Tx, run: Any, playbook: Playbook, decision: Decision) -> None:
-    """Save the conductor's state and turn what it wants into rows, all in this commit."""
-    tx.conn.execute(run_table.update().where(run_table.c.id == run.id).values(state=decision.state.as_plain()))
+    With an owner, the first work is claimed by it and returned; the rest is rung for.
+    """
+    run = known.row
+    taken: WorkRow | None = None
     for todo in decision.todo:
         match todo:
             case Perform():
-                work.add(
-                    tx, run.id, occurrence=todo.occurrence, attempt=todo.attempt, kind=todo.kind,
-                    step_id=todo.step_id, branch=todo.branch, priority=run.priority,
-                )  # fmt: skip
-                step = playbook.workflow[todo.step_id]
-                incidents.event(
-                    tx, run.incident_id, Kind.STEP_STARTED,
-                    data={
-                        "run": run.id, "step": step.soar.slug if step.soar else todo.step_id,
-                        "occurrence": todo.occurrence, "attempt": todo.attempt, "kind": todo.kind,
-                    },
-                )  # fmt: skip
+                mine = owner if taken is None else None
+                added = _perform(tx, known, todo, mine)
+                taken = added if mine else taken
             case Arm():
                 ref = f"{run.id}|{todo.occurrence}"
                 work.arm(tx, tx.now + timedelta(seconds=todo.seconds), f"step_{todo.kind}", ref, todo.attempt)
             case Abandon():
-                _call_off(tx, run, todo, decision.state.status)
+                _call_off(tx, run, todo)
             case Finish():
                 _finish(tx, run, todo)
+    return taken
 
 
-def _call_off(tx: Tx, run: Any, todo: Abandon, status: str) -> None:
+def _perform(tx: Tx, known: Known, todo: Perform, owner: Owner | None) -> WorkRow | None:
+    run, step = known.row, known.playbook.workflow[todo.step_id]
+    added = work.add(
+        tx, run.id, occurrence=todo.occurrence, attempt=todo.attempt, kind=todo.kind, step_id=todo.step_id,
+        branch=todo.branch, priority=run.priority, owner=owner,
+    )  # fmt: skip
+    incidents.event(
+        tx, run.incident_id, Kind.STEP_STARTED,
+        data={
+            "run": run.id, "step": step.soar.slug if step.soar else todo.step_id, "occurrence": todo.occurrence,
+            "attempt": todo.attempt, "kind": todo.kind,
+        },
+    )  # fmt: skip
+    return added
+
+
+def _call_off(tx: Tx, run: Any, todo: Abandon) -> None:
     """Nothing new is begun for this step, and nobody is asked about it; what was sent is settled by its worker."""
-    why = "the run was cancelled" if status == "cancelled" else "its time was over"
     for row in actions.find(tx.conn, run_id=run.id, states=UNSENT):
         if row.step_path == todo.occurrence or row.step_path.startswith((f"{todo.occurrence}/", f"{todo.occurrence}@")):
-            actions.move(tx, row, State.CANCELLED, summary=why)
+            actions.move(tx, row, State.CANCELLED, summary=todo.why)
     work_id = work.abandon(tx, run.id, todo.occurrence, todo.attempt)
     if work_id is not None:
-        approving.withdraw(tx, work_id, why)
+        approving.withdraw(tx, work_id, todo.why)
         for task in tasks.find(tx.conn, work_id=work_id, status="open"):
-            tasks.close(tx, task, ENGINE, {"withdrawn": why})
+            tasks.close(tx, task, ENGINE, {"withdrawn": todo.why})
 
 
 def _finish(tx: Tx, run: Any, todo: Finish) -> None:
@@ -199,7 +272,7 @@ def _lift_again(tx: Tx, run: Any, status: str) -> None:
         hold = effects.hold_of(tx.conn, original)
         if hold is None or VERBS[original.verb].on_expiry is not OnExpiry.LIFT:
             continue
-        work.arm(tx, tx.now + LIFT_AGAIN, "lease", hold.id, 1)
+        work.arm(tx, tx.now + LIFT_AGAIN, "lease", hold.id, hold.generation)
         if not tasks.find(tx.conn, action_id=original.id, kind="lift_failed", status="open"):
             text = f"{original.verb} on {original.target_name} is over but could not be lifted: {undo.summary}"
             tasks.open_task(

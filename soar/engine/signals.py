@@ -41,7 +41,32 @@ class CancelRequested:
     reason: str = ""
 
 
-RunEvent = StepEnded | TimerFired | CancelRequested
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested:
+    """Somebody holds the run: it takes in what happens, and asks for nothing new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequested:
+    """Somebody lets a paused run go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRequested:
+    """Somebody lets a failed run go on where it broke: at this occurrence, or with "" wherever it did."""
+
+    occurrence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipRequested:
+    """Somebody passes over an occurrence: its branch goes on as if it had succeeded, without outputs."""
+
+    occurrence: str
+    reason: str = ""
+
+
+RunEvent = StepEnded | TimerFired | CancelRequested | PauseRequested | ResumeRequested | RetryRequested | SkipRequested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +96,11 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon:
-    """What is being performed there is not waited for any more; its answer would be stale."""
+    """What is being performed there is not waited for any more, and `why`; its answer would be stale."""
 
     occurrence: str
     attempt: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
-
+from soar import canonical
 from soar.errors import Invalid, Problem
 from soar.guards.case import ApprovalFacts, Case, Finding, Vote
 from soar.guards.policy import Policy
@@ -44,8 +43,8 @@ def digest_of(
         "params": dict(params), "lease": lease, "playbook": playbook_digest,
     }  # fmt: skip
     try:
-        return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()
-    except rfc8785.CanonicalizationError as error:
+        return hashlib.sha256(canonical.dumps(whole)).hexdigest()
+    except canonical.Refused as error:
         problem = Problem(
             code="not_canonical",
             message=f"{verb}: a parameter has no canonical JSON form: {error}",
@@ -57,7 +56,7 @@ def digest_of(
 
 def group_digest(digests: Iterable[str]) -> str:
     """One digest (hex SHA-256) for several actions, whatever their order."""
-    return hashlib.sha256(rfc8785.dumps({"v": 1, "members": sorted(set(digests))})).hexdigest()
+    return hashlib.sha256(canonical.dumps({"v": 1, "members": sorted(set(digests))})).hexdigest()
 
 
 def covers(approval: ApprovalFacts, digest: str) -> bool:

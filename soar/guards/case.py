@@ -17,13 +17,16 @@ WarningLists = Callable[[str], Iterable[str]] | tuple[tuple[str, tuple[Network, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many targets the verb has touched, this one counted in: in this run, in the last hour,
-    and as a share (0.0-1.0) of the largest group that the target belongs to.
+    """How many targets the verb has touched, this one counted in: in this run, this incident, the last
+    hour over all runs, and as the largest share (0.0-1.0) of a group that the target belongs to.
+
+    `group_share` is None where nobody knows how many members one of its groups has.
     """
 
     run: int = 1
+    incident: int = 1
     hour: int = 1
-    group_share: float = 0.0
+    group_share: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,8 @@ class Case:
         return tuple(sorted(texts))
 
 
+YIELDS = "yields to break-glass"
+"""How the reason of a finding ends that would have been a refusal without break-glass."""
 Word = Literal["pass", "refuse", "ask", "wait"]
 
 
@@ -186,7 +191,7 @@ class Judgement:
 def soft(guard: str, reason: str, case: Case) -> Finding:
     """A refusal that yields to break-glass, and says so when it does."""
     if case.break_glass:
-        return Finding(guard, "pass", f"{reason}; yields to break-glass")
+        return Finding(guard, "pass", f"{reason}; {YIELDS}")
     return Finding(guard, "refuse", reason)
 
 

@@ -1,7 +1,8 @@
-"""Limits that hold for every target: kill switch, caps, change freeze."""
+"""Limits that hold for every target: kill switch, caps, change freeze, and canaries before the rest."""
 
 from __future__ import annotations
 
+from soar.guards.approval import settle
 from soar.guards.case import Case, Finding, soft
 from soar.guards.policy import Policy
 
@@ -17,7 +18,7 @@ def kill_switch(case: Case, _policy: Policy) -> list[Finding]:
 
 
 def caps(case: Case, policy: Policy) -> list[Finding]:
-    """How many targets in a run, in an hour, and what share of a group; this one counts.
+    """How many targets in a run, an incident, an hour, and what share of a group; this one counts.
 
     Break-glass widens a cap in steps: one canary beyond it, and with each verified action two
     more, so that the waves are 1, 2, 4, 8. The share yields once a canary is verified.
@@ -29,13 +30,17 @@ def caps(case: Case, policy: Policy) -> list[Finding]:
     findings = []
     for count, bound, what in (
         (case.counts.run, cap.per_run, "in this run"),
+        (case.counts.incident, cap.per_incident, "in this incident"),
         (case.counts.hour, cap.per_hour, "in an hour"),
     ):
         if bound is not None and count > bound:
             over = f"{case.verb.name}: target {count} {what}, the cap is {bound}"
             findings.append(_stepped(over, case, count <= bound + extra))
     share, bound_share = case.counts.group_share, cap.share_of_group
-    if bound_share is not None and not share <= bound_share:
+    if bound_share is not None and share is None:
+        unknown = f"{case.verb.name} is capped at {bound_share:.0%} of a group, and nobody knows how large it is"
+        findings.append(settle("caps", f"{unknown}; set guards.group_sizes", case))
+    elif bound_share is not None and share is not None and not share <= bound_share:
         over = f"{case.verb.name}: {share:.0%} of a group, the cap is {bound_share:.0%}"
         findings.append(_stepped(over, case, case.canaries > 0))
     return findings or [Finding("caps", "pass", "within the caps")]

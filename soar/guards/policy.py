@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from soar.guards.addresses import Network
-from soar.verbs import Verb
+from soar.verbs import Risk, Verb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,28 @@ class Protection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """How much one verb may touch; None is no bound. `share_of_group` is 0.0-1.0 of a group's members."""
+    """How many targets one verb may touch; None is no bound. `share_of_group` is 0.0-1.0 of a group's members."""
 
     per_run: int | None = None
+    per_incident: int | None = None
     per_hour: int | None = None
     share_of_group: float | None = None
+
+
+NO_CAP = Cap()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterLimit:
+    """How fast one connected system is called. None is no bound.
+
+    `rate` is calls a second over time, `burst` how many at once after a rest, `concurrency` how many
+    calls may be on their way at a time, over all processes.
+    """
+
+    rate: float | None = None
+    burst: int = 1
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +70,9 @@ class Policy:
     risk and above that have none of their own. `blockable_networks` are internal networks in which
     a block is meant (private addresses are refused elsewhere); `widest_v4` and `widest_v6` are the
     shortest prefix lengths that may be blocked. `block_confidence` is 0-100, `evidence_box` seconds.
+    `repair` are the verbs whose effect the engine brings back by itself when it is gone from its target.
+    `group_sizes` says how many members a group has, for the share of a group; `canary` how many
+    targets of a verb must be verified before the rest of a step is begun; `limits` are by adapter.
     """
 
     hard: Protection = Protection()
@@ -65,11 +85,20 @@ class Policy:
     widest_v4: int = 16
     widest_v6: int = 32
     caps: Mapping[str, Cap] = field(default_factory=dict)
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
+    canary: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, AdapterLimit] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     block_confidence: int = 80
     evidence_box: float = 60.0
+    repair: frozenset[str] = frozenset()
 
     def cap(self, verb: Verb, *, acts: bool) -> Cap:
         """The verb's own cap, else the common one where the verb acts on the estate, else none."""
         own = self.caps.get(verb.name)
-        return own if own is not None else self.caps.get("*", Cap()) if acts else Cap()
+        return own if own is not None else self.caps.get("*", NO_CAP) if acts else NO_CAP
+
+    def canaries(self, verb: Verb) -> int:
+        """How many targets go first: the verb's own number, else the common one for acts, else 0 (all at once)."""
+        acts = verb.risk not in (Risk.READ, Risk.LOW) and not verb.undoes
+        return self.canary.get(verb.name, self.canary.get("*", 0) if acts else 0)

@@ -10,46 +10,52 @@ import sqlalchemy as sa
 
 from soar.errors import NotFound
 from soar.ids import new_id
-from soar.model import Alert
+from soar.model import Alert, IncidentStatus
 from soar.store.session import Tx
-from soar.store.tables import alerts, deliveries
+from soar.store.tables import alerts, deliveries, incidents
+
+_PAGE = 50
 
 
 def delivery(conn: sa.Connection, source: str, delivery_id: str) -> Any | None:
-    """A delivery that came in before."""
-    return conn.execute(
-        sa.select(deliveries).where(deliveries.c.source == source, deliveries.c.delivery_id == delivery_id)
-    ).first()
+    """A delivery that came in before: its id, the digest of its body, and the answer."""
+    return conn.execute(_DELIVERY, {"sender": source, "told": delivery_id}).first()
 
 
-def keep_delivery(tx: Tx, source: str, delivery_id: str, body_sha256: str, answer: Mapping[str, Any]) -> None:
-    """Remember a delivery and what was answered, so that a replay gets the same."""
-    tx.conn.execute(
-        deliveries.insert().values(
-            id=new_id(), source=source, delivery_id=delivery_id, body_sha256=body_sha256, received_at=tx.now,
-            answer=dict(answer),
-        )
-    )  # fmt: skip
+def keep_delivery(
+    tx: Tx, source: str, delivery_id: str, body_sha256: str, answer: Mapping[str, Any], raw: bytes | None = None
+) -> None:
+    """Remember a delivery and what was answered, so that a replay gets the same. `raw` is its body, if it is small."""
+    row = {
+        "id": new_id(), "source": source, "delivery_id": delivery_id, "body_sha256": body_sha256,
+        "received_at": tx.now, "answer": dict(answer), "raw": raw,
+    }  # fmt: skip
+    tx.run(_KEEP_DELIVERY, row)
 
 
 def get(conn: sa.Connection, alert_id: str) -> Any:
     """One alert; raises NotFound."""
-    row = conn.execute(sa.select(alerts).where(alerts.c.id == alert_id)).first()
+    row = conn.execute(_ALERT, {"alert": alert_id}).first()
     if row is None:
         raise NotFound(f"no alert {alert_id!r}")
     return row
 
 
-def same_finding(conn: sa.Connection, alert: Alert) -> Any | None:
-    """The alert that the source already told us of, by its own id; the newest one, if it came again after a close."""
-    told = _told(conn, alert)
-    return told[max(told)] if told else None
+def known(tx: Tx, alert: Alert, since: datetime) -> tuple[Any | None, Any | None]:
+    """What is known of it: the finding that the source told us of by its own id, the newest one if it came
+    again after a close; and the newest alert of the same rule on the same entities since then.
 
-
-def duplicate(conn: sa.Connection, alert: Alert, since: datetime) -> Any | None:
-    """An alert of the same rule on the same entities within the window, newest first."""
-    query = sa.select(alerts).where(alerts.c.dedupe_key == alert.dedupe_key, alerts.c.last_seen >= since)
-    return conn.execute(query.order_by(alerts.c.last_seen.desc(), alerts.c.id.desc()).limit(1)).first()
+    The rows have `status` and `number` of their incidents, which are locked to the commit.
+    """
+    asked = {"sender": alert.source, "own": alert.source_alert_id, "dedupe": alert.dedupe_key, "since": since}
+    rows = tx.run(_KNOWN, asked).all()
+    same = next(
+        (row for row in rows if (row.source, row.source_alert_id) == (alert.source, alert.source_alert_id)), None
+    )
+    if same is not None and same.status == IncidentStatus.CLOSED.value:
+        same = _newest(tx, alert) or same
+    alike = [row for row in rows if row.dedupe_key == alert.dedupe_key and row.last_seen >= since]
+    return same, max(alike, key=lambda row: (row.last_seen, row.id), default=None)
 
 
 def differs(known: Any, alert: Alert) -> bool:
@@ -68,33 +74,65 @@ def update(tx: Tx, known: Any, alert: Alert) -> None:
 
 def count_again(tx: Tx, alert_id: str) -> int:
     """One more of the same; returns the count."""
-    tx.conn.execute(alerts.update().where(alerts.c.id == alert_id).values(count=alerts.c.count + 1, last_seen=tx.now))
-    return int(tx.conn.execute(sa.select(alerts.c.count).where(alerts.c.id == alert_id)).scalar_one())
+    return int(tx.run(_COUNT, {"alert": alert_id, "now": tx.now}).scalar_one())
 
 
-def insert(tx: Tx, alert: Alert, incident_id: str, raw_sha256: str, joined_why: str) -> str:
-    """Store a new alert in its incident. A source id that stands in a closed one gets `#2`, `#3` and so on."""
-    alert_id = new_id()
-    told = _told(tx.conn, alert)
-    own_id = f"{alert.source_alert_id}#{max(told) + 1}" if told else alert.source_alert_id
-    tx.conn.execute(
-        alerts.insert().values(
-            id=alert_id, incident_id=incident_id, source=alert.source, source_alert_id=own_id,
-            dedupe_key=alert.dedupe_key, rule_id=alert.rule_id, title=alert.title, severity_id=alert.severity.id,
-            occurred_at=alert.occurred_at, first_seen=tx.now, last_seen=tx.now, count=1, facts=dict(alert.facts),
-            raw_sha256=raw_sha256, joined_why=joined_why,
-        )
-    )  # fmt: skip
+def insert(tx: Tx, alert: Alert, incident_id: str, raw_sha256: str, joined_why: str, before: Any | None = None) -> str:
+    """Store a new alert in its incident; returns its id.
+
+    `before` is the same finding in a closed incident: this one's source id gets `#2`, `#3` and so on.
+    """
+    alert_id, own_id = new_id(), alert.source_alert_id
+    if before is not None:
+        own_id = f"{own_id}#{_place(before, alert) + 1}"
+    row = {
+        "id": alert_id, "incident_id": incident_id, "source": alert.source, "source_alert_id": own_id,
+        "dedupe_key": alert.dedupe_key, "rule_id": alert.rule_id, "title": alert.title,
+        "severity_id": alert.severity.id, "occurred_at": alert.occurred_at, "first_seen": tx.now, "last_seen": tx.now,
+        "count": 1, "facts": dict(alert.facts), "raw_sha256": raw_sha256, "joined_why": joined_why,
+    }  # fmt: skip
+    tx.run(_INSERT, row)
     return alert_id
 
 
-def _told(conn: sa.Connection, alert: Alert) -> dict[int, Any]:
-    """Every alert of this source id: 1 is the first, those behind (`#2` ...) came after a close."""
-    own = alert.source_alert_id
-    named = sa.or_(alerts.c.source_alert_id == own, alerts.c.source_alert_id.startswith(f"{own}#", autoescape=True))
-    found = {}
-    for row in conn.execute(sa.select(alerts).where(alerts.c.source == alert.source, named)):
-        number = str(row.source_alert_id)[len(own) + 1 :] or "1"
-        if number.isascii() and number.isdecimal() and len(number) < 10:
-            found[int(number)] = row
-    return found if 1 in found else {}
+def _newest(tx: Tx, alert: Alert) -> Any | None:
+    """The last one of this finding that came again after a close (`#2`, `#3` ...)."""
+    newest, start = None, 2
+    while True:
+        names = [f"{alert.source_alert_id}#{number}" for number in range(start, start + _PAGE)]
+        rows = tx.run(_AGAIN, {"sender": alert.source, "names": names}).all()
+        newest = max(rows, key=lambda row: _place(row, alert), default=newest)
+        if len(rows) < _PAGE:
+            return newest
+        start += _PAGE
+
+
+def _place(row: Any, alert: Alert) -> int:
+    """Which one of its finding a row is, counted from 1."""
+    return int(row.source_alert_id[len(alert.source_alert_id) + 1 :] or "1")
+
+
+_DELIVERY = sa.select(deliveries.c.delivery_id, deliveries.c.body_sha256, deliveries.c.answer).where(
+    deliveries.c.source == sa.bindparam("sender"), deliveries.c.delivery_id == sa.bindparam("told")
+)
+_KEEP_DELIVERY = deliveries.insert()
+_ALERT = sa.select(alerts).where(alerts.c.id == sa.bindparam("alert"))
+_WITH_INCIDENT = sa.select(alerts, incidents.c.status, incidents.c.number).join(
+    incidents, incidents.c.id == alerts.c.incident_id
+)
+_KNOWN = _WITH_INCIDENT.where(
+    sa.or_(
+        sa.and_(alerts.c.source == sa.bindparam("sender"), alerts.c.source_alert_id == sa.bindparam("own")),
+        sa.and_(alerts.c.dedupe_key == sa.bindparam("dedupe"), alerts.c.last_seen >= sa.bindparam("since")),
+    )
+).with_for_update(of=incidents)
+_AGAIN = _WITH_INCIDENT.where(
+    alerts.c.source == sa.bindparam("sender"), alerts.c.source_alert_id.in_(sa.bindparam("names", expanding=True))
+).with_for_update(of=incidents)
+_INSERT = alerts.insert()
+_COUNT = (
+    alerts.update()
+    .where(alerts.c.id == sa.bindparam("alert"))
+    .values(count=alerts.c.count + 1, last_seen=sa.bindparam("now"))
+    .returning(alerts.c.count)
+)

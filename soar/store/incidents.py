@@ -22,6 +22,7 @@ from soar.model import (
     Observable,
     ScopeStatus,
     Severity,
+    Target,
     Verdict,
 )
 from soar.store import streams
@@ -36,6 +37,7 @@ Link = tuple[str, str]
 def open_new(tx: Tx, title: str, severity: Severity, actor: Actor, why: str) -> str:
     """Open an incident: suspected, new, in detection. Returns its id."""
     incident_id = new_id()
+    # Two that open at once on PostgreSQL take the same number; the one that loses runs again.
     number = tx.conn.execute(sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0))).scalar_one() + 1
     tx.conn.execute(
         incidents.insert().values(
@@ -56,13 +58,17 @@ def event(tx: Tx, incident_id: str, kind: Kind, **parts: Any) -> str:
     return streams.append(tx, streams.incident_stream(incident_id), kind, **parts)
 
 
+_BY_ID = sa.select(incidents).where(incidents.c.id == sa.bindparam("wanted"))
+_BY_NUMBER = sa.select(incidents).where(incidents.c.number == sa.bindparam("wanted"))
+
+
 def get(conn: sa.Connection, incident_id: str) -> Any:
     """One incident, by id or by number (`INC-7` or `7`); raises NotFound."""
     number = incident_id.upper().removeprefix("INC-")
-    where = (
-        incidents.c.number == int(number) if number.isdecimal() and len(number) < 10 else incidents.c.id == incident_id
-    )
-    row = conn.execute(sa.select(incidents).where(where)).first()
+    if number.isascii() and number.isdecimal() and len(number) < 10:
+        row = conn.execute(_BY_NUMBER, {"wanted": int(number)}).first()
+    else:
+        row = conn.execute(_BY_ID, {"wanted": incident_id}).first()
     if row is None:
         raise NotFound(f"no incident {incident_id!r}")
     return row
@@ -144,9 +150,22 @@ def set_scope(tx: Tx, incident_id: str, target: str, status: ScopeStatus, actor:
         )  # fmt: skip
 
 
+_SCOPE = sa.select(scope).where(scope.c.incident_id == sa.bindparam("of")).order_by(scope.c.id)
+_SCOPE_ROW = sa.select(scope).where(
+    scope.c.incident_id == sa.bindparam("of"),
+    scope.c.kind == sa.bindparam("of_kind"),
+    scope.c.entity_id == sa.bindparam("named"),
+)
+
+
 def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:
     """The scope of an incident, in the order in which it grew."""
-    return list(conn.execute(sa.select(scope).where(scope.c.incident_id == incident_id).order_by(scope.c.id)))
+    return list(conn.execute(_SCOPE, {"of": incident_id}))
+
+
+def scope_row(conn: sa.Connection, incident_id: str, target: Target) -> Any | None:
+    """What the scope of an incident says of one target."""
+    return conn.execute(_SCOPE_ROW, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
 
 
 def entity_of(row: Any) -> Entity:

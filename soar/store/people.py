@@ -19,7 +19,7 @@ from soar.errors import Conflict, Invalid, NotFound, Unauthenticated
 from soar.events import Kind, moment
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
-from soar.store import streams
+from soar.store import locks, streams
 from soar.store.session import Tx
 from soar.store.tables import events, keys, meta, persons, roles
 
@@ -27,6 +27,8 @@ PREFIX = "soar_"
 DAY = timedelta(days=1)
 SAME_DAY_ISSUER = "same_day_issuer"
 """The row of `meta` that holds the setting guards.same_day_issuer; without it the rule is strict."""
+
+_WHO_ADMINISTRATES = "people: who administrates"
 
 
 def _check_roles(wanted: Iterable[str]) -> list[str]:
@@ -84,6 +86,7 @@ def change_person(tx: Tx, person_id: str, *, active: bool, wanted: Iterable[str]
     Raises NotFound, Invalid for an unknown role, Conflict when nobody would be left to administrate.
     """
     wanted = set(_check_roles(wanted))
+    locks.hold(tx, [_WHO_ADMINISTRATES])
     row = tx.conn.execute(sa.select(persons).where(persons.c.id == person_id)).first()
     if row is None:
         raise NotFound(f"no person {person_id!r}")
@@ -108,7 +111,8 @@ def change_person(tx: Tx, person_id: str, *, active: bool, wanted: Iterable[str]
 
 
 def revoke_key(tx: Tx, key_id: str, by: Actor) -> None:
-    """End a key at once; one that has ended already stays as it is. Raises NotFound."""
+    """End a key at once; one that has ended already stays as it is. Raises NotFound, Conflict for the last one."""
+    locks.hold(tx, [_WHO_ADMINISTRATES])
     row = tx.conn.execute(sa.select(keys.c.revoked_at).where(keys.c.id == key_id)).first()
     if row is None:
         raise NotFound(f"no key {key_id!r}")
@@ -135,16 +139,16 @@ def _last_admin_keys(conn: sa.Connection, now: datetime) -> list[str]:
 
 def authenticate(conn: sa.Connection, secret: str, now: datetime) -> Actor:
     """The actor that a key speaks for; raises Unauthenticated, for every reason in the same words."""
-    row = conn.execute(sa.select(keys).where(keys.c.secret_sha256 == _digest(secret))).first()
-    if row is None or row.revoked_at or (row.expires_at and row.expires_at <= now):
+    rows = conn.execute(_BEHIND_KEY, {"digest": _digest(secret)}).all()
+    first = rows[0] if rows else None
+    if first is None or first.revoked_at or (first.expires_at and first.expires_at <= now):
         raise Unauthenticated("this key is not valid")
-    if row.service is not None:
-        return Actor(kind="service", id=row.service, name=row.service, roles=frozenset(row.roles))
-    person = conn.execute(sa.select(persons).where(persons.c.id == row.person_id)).one()
-    if not person.active:
+    if first.service is not None:
+        return Actor(kind="service", id=first.service, name=first.service, roles=frozenset(first.roles))
+    if not first.active:
         raise Unauthenticated("this key is not valid")
-    held = conn.execute(sa.select(roles.c.role).where(roles.c.person_id == person.id)).scalars()
-    return Actor(kind="person", id=person.id, name=person.name, roles=frozenset(held))
+    held = frozenset(row.role for row in rows if row.role is not None)
+    return Actor(kind="person", id=first.person_id, name=first.name, roles=held)
 
 
 def issuers_of_day(conn: sa.Connection, person_id: str, now: datetime) -> frozenset[str]:
@@ -215,3 +219,15 @@ def everyone(conn: sa.Connection) -> list[dict[str, Any]]:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_BEHIND_KEY = (
+    sa.select(
+        keys.c.revoked_at, keys.c.expires_at, keys.c.service, keys.c.roles, keys.c.person_id, persons.c.name,
+        persons.c.active, roles.c.role,
+    )
+    .outerjoin(persons, persons.c.id == keys.c.person_id)
+    .outerjoin(roles, roles.c.person_id == persons.c.id)
+    .where(keys.c.secret_sha256 == sa.bindparam("digest"))
+)  # fmt: skip
+"""The key, its person, and a row for each of the person's roles."""

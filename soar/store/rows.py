@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
@@ -24,28 +25,29 @@ class ActionRow:
     generation: int
     adapter: str
     params: JsonObject
-    repeat_class: str
-    digest: str
-    state: State
     incident_id: str
-    run_id: str | None
-    step: str
-    undo_of: str | None
-    undo_reason: str
-    prior: JsonObject
-    handle: JsonObject
-    outputs: JsonObject
-    guards: list[Any]
-    summary: str
-    lease_seconds: int
-    review_seconds: int
     caller: str
-    approval_id: str | None
-    effect_id: str | None
     created_at: datetime
-    called_at: datetime | None
-    verified_at: datetime | None
-    ended_at: datetime | None
+    run_id: str | None = None
+    step: str = ""
+    state: State = State.PLANNED
+    repeat_class: str = ""
+    digest: str = ""
+    undo_of: str | None = None
+    undo_reason: str = ""
+    renews: str | None = None
+    lease_seconds: int = 0
+    review_seconds: int = 0
+    prior: JsonObject = field(default_factory=dict)
+    handle: JsonObject = field(default_factory=dict)
+    outputs: JsonObject = field(default_factory=dict)
+    guards: list[Any] = field(default_factory=list)
+    summary: str = ""
+    approval_id: str | None = None
+    effect_id: str | None = None
+    called_at: datetime | None = None
+    verified_at: datetime | None = None
+    ended_at: datetime | None = None
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
@@ -54,6 +56,11 @@ class ActionRow:
         values["target"] = Target.parse(values["target"])
         values["state"] = State(values["state"])
         return cls(**values)
+
+    def columns(self) -> dict[str, Any]:
+        """As a row of the table `actions`."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {**values, "target": str(self.target), "state": self.state.value}
 
     def as_plain(self) -> dict[str, Any]:
         """As JSON: times in RFC 3339, the target as `kind:id`."""
@@ -78,10 +85,11 @@ class WorkRow:
     step_id: str
     branch: str
     fence: int
+    priority: int
+    losses: int
     notes: JsonObject
 
     @classmethod
-    def from_row(cls, row: Any) -> Self:
-        """From a row of the table `work`."""
-        values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name
-        return cls(**{spec.name: values[spec.name] for spec in fields(cls)})
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From the columns of the table `work`."""
+        return cls(**{name: values[name] for name in cls.__slots__})

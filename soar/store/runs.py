@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,12 +30,24 @@ def save_playbook(tx: Tx, playbook: Playbook, *, current: bool = True) -> bool:
     return known is None
 
 
+_DOCUMENT = sa.select(playbooks.c.document).where(playbooks.c.digest == sa.bindparam("wanted"))
+_READ: dict[str, Playbook] = {}
+"""Playbooks read before. A digest names one content for ever, so nothing here grows old."""
+_MANY = 256
+
+
 def playbook(conn: sa.Connection, digest: str) -> Playbook:
     """The playbook with this digest; raises NotFound."""
-    document = conn.execute(sa.select(playbooks.c.document).where(playbooks.c.digest == digest)).scalar()
-    if document is None:
-        raise NotFound(f"no playbook with digest {digest}")
-    return cacao_form.from_document(document)
+    found = _READ.get(digest)
+    if found is None:
+        document = conn.execute(_DOCUMENT, {"wanted": digest}).scalar()
+        if document is None:
+            raise NotFound(f"no playbook with digest {digest}")
+        found = cacao_form.from_document(document)
+        if len(_READ) >= _MANY:
+            _READ.clear()
+        _READ[digest] = found
+    return found
 
 
 def current_playbook(conn: sa.Connection, slug: str) -> Playbook:
@@ -54,10 +67,23 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
     return [cacao_form.from_document(document) for document in rows.scalars()]
 
 
+_RUN = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
+_LOCKED = _RUN.with_for_update()
+_SAVE = (
+    runs.update()
+    .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))
+    .values(state=sa.bindparam("to_state"), version=runs.c.version + 1)
+)
+
+
 def get(conn: sa.Connection, run_id: str, *, lock: bool = False) -> Any:
     """One run row; raises NotFound. `lock` keeps others from advancing it until the commit."""
-    query = sa.select(runs).where(runs.c.id == run_id)
-    row = conn.execute(query.with_for_update() if lock else query).first()
+    row = conn.execute(_LOCKED if lock else _RUN, {"wanted": run_id}).first()
     if row is None:
         raise NotFound(f"no run {run_id!r}")
     return row
+
+
+def save_state(tx: Tx, run_id: str, state: Mapping[str, Any], version: int) -> bool:
+    """Keep how far a run is, which locks it to the commit; False when it has moved on from this version."""
+    return bool(tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state}).rowcount)

@@ -1,39 +1,102 @@
-"""The database connection: one writer with group commit, and the few SQLite/PostgreSQL differences.
+"""The database connection: group commit, rows written at the end, and the few SQLite/PostgreSQL differences.
 
-All writes are functions handed to `Store.write`. On SQLite one thread runs them, several in one
-commit when several wait, so that no client starves and one fsync serves many. Each function runs
-in its own savepoint: an error undoes that function alone. What it asked to ring is rung only after
-the commit. On PostgreSQL each function is a transaction of its own on the caller's thread.
+All writes are functions handed to `Store.write`. On SQLite whoever comes first leads: it runs every
+function that waits, its own among them, in one commit, so that one fsync serves many and no client
+starves. On PostgreSQL each function is a transaction of its own on the caller's thread; what loses
+a race there (a deadlock, a serialization failure, a duplicate key) is run again. So a function may
+run more than once, and must touch nothing but its transaction. What it asked to ring is rung only
+after the commit.
 """
 
 from __future__ import annotations
 
-import queue
+import random
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from soar.errors import Unavailable
+from soar.errors import Conflict, Unavailable
 from soar.ports import Clock, Doorbell
 
 T = TypeVar("T")
 GROUP = 64
 """At most so many writes share one commit."""
+RACES = 12
+"""How often a function that lost a race on PostgreSQL is run again."""
+_LOST = {"40001", "40P01", "23505"}
+"""SQLSTATE of a serialization failure, a deadlock, a duplicate key."""
 
 
-@dataclass(slots=True)
+class Pending(Protocol):
+    """Something in memory that will be written: before anybody reads through `Tx.conn`, or at the commit."""
+
+    def flush(self, tx: Tx) -> None: ...
+
+
 class Tx:
-    """An open write: the connection, the time that everything in it happens at, what to ring."""
+    """An open write: the connection, the time that everything in it happens at, what to ring.
 
-    conn: sa.Connection
-    now: datetime
-    rings: list[str] = field(default_factory=list)
+    `conn` first writes what is pending, so that whoever reads through it sees everything. `run` does
+    not: it is for statements that cannot meet a pending row, on the way of every step.
+    """
+
+    __slots__ = ("_conn", "_last", "_pending", "now", "postgres", "rings")
+
+    def __init__(self, conn: sa.Connection, now: datetime) -> None:
+        self._conn = conn
+        self.now = now
+        self.postgres = conn.dialect.name == "postgresql"
+        self.rings: list[str] = []
+        self._pending: dict[str, Pending] = {}
+        self._last: dict[str, Pending] = {}
+
+    @property
+    def conn(self) -> sa.Connection:
+        """The connection, with everything written that was pending."""
+        if self._pending:
+            self.flush()
+        return self._conn
+
+    @property
+    def peek(self) -> sa.Connection:
+        """The connection as it is, for reads that cannot meet what is pending."""
+        return self._conn
+
+    def run(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        """Execute without writing what is pending first."""
+        return self._conn.execute(statement, parameters)
+
+    def pending(self, key: str) -> Any | None:
+        """What is pending under this key."""
+        return self._pending.get(key)
+
+    def pend(self, key: str, what: Pending) -> None:
+        """Write this once somebody reads, or at the commit, in the order in which it came."""
+        self._pending[key] = what
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        while self._pending:
+            self._pending.pop(next(iter(self._pending))).flush(self)
+
+    def last(self, key: str, make: Callable[[], T]) -> T:
+        """What is written after everything else (the events); made when it is first asked for."""
+        found = self._last.get(key)
+        if found is None:
+            self._last[key] = found = make()  # type: ignore[assignment]
+        return found  # type: ignore[return-value]
+
+    def finish(self) -> None:
+        """Write all that is pending, then what comes last."""
+        self.flush()
+        for each in self._last.values():
+            each.flush(self)
 
     def ring(self, work_id: str) -> None:
         """Wake a worker for this row once the commit stands; "" wakes who watches the timers."""
@@ -45,7 +108,29 @@ class _Silent:
         """Nobody listens yet."""
 
 
-_STOP: Any = object()
+class _Write(Generic[T]):
+    """One function that waits for its commit, and what came of it."""
+
+    __slots__ = ("done", "error", "function", "result", "rings")
+
+    def __init__(self, function: Callable[[Tx], T]) -> None:
+        self.function = function
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.rings: list[str] = []
+
+    def run(self, conn: sa.Connection, now: datetime) -> None:
+        tx = Tx(conn, now)
+        self.result = self.function(tx)
+        tx.finish()
+        self.rings = tx.rings
+
+    def outcome(self) -> T:
+        if self.error is not None:
+            raise self.error
+        result: T = self.result
+        return result
 
 
 class Store:
@@ -56,29 +141,31 @@ class Store:
         self.clock = clock
         self.doorbell: Doorbell = _Silent()
         self.embedded = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite(self.url) if self.embedded else sa.create_engine(self.url, pool_pre_ping=True)
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.engine = _sqlite(self.url) if self.embedded else _postgres(self.url)
+        self._waiting: deque[_Write[Any]] = deque()
+        self._lead = threading.Lock()
+        self._leader = 0
+        self._writer: sa.Connection | None = None
         self._closed = False
-        self._writer: threading.Thread | None = None
-        if self.embedded:
-            self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
-            self._writer.start()
 
     def write(self, function: Callable[[Tx], T]) -> T:
         """Run a function in a write transaction and return its result once that is durable.
 
         Errors of the function reach the caller, and nothing of it is kept. Raises Unavailable when
-        the database cannot be written (locked elsewhere, full, gone).
+        the database cannot be written (locked elsewhere, full, gone), Conflict when a race is lost
+        again and again.
         """
         if self._closed:
             raise Unavailable("the store is closed")
+        mine = _Write(function)
         if not self.embedded:
-            return self._write_here(function)
-        if threading.current_thread() is self._writer:
-            raise RuntimeError("a write inside a write would wait for itself")
-        future: Future[T] = Future()
-        self._queue.put((function, future))
-        return future.result()
+            self._race(mine)
+        else:
+            self._queue(mine)
+        result = mine.outcome()
+        for work_id in mine.rings:
+            self.doorbell.ring(work_id)
+        return result
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -87,73 +174,96 @@ class Store:
             with self.engine.connect() as conn, conn.begin():
                 yield conn
         except sa.exc.OperationalError as error:
-            raise Unavailable(f"the database cannot be read: {error.orig}") from error
+            raise Unavailable(f"the database cannot be read: {_first_line(error)}") from error
 
     def close(self) -> None:
-        """Finish what waits, then let go of the file."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._writer is not None:
-            self._queue.put(_STOP)
-            self._writer.join()
-        self.engine.dispose()
-
-    def _write_here(self, function: Callable[[Tx], T]) -> T:
-        try:
-            with self.engine.begin() as conn:
-                tx = Tx(conn, self.clock.now())
-                result = function(tx)
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"the database cannot be written: {error.orig}") from error
-        self._ring(tx.rings)
-        return result
-
-    def _write_forever(self) -> None:
-        while True:
-            batch = [self._queue.get()]
-            while len(batch) < GROUP:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            stop = _STOP in batch
-            self._commit([entry for entry in batch if entry is not _STOP])
-            if stop:
+        """Finish what is being written, then let go of the database."""
+        with self._lead:
+            if self._closed:
                 return
+            self._closed = True
+            for each in self._waiting:
+                each.error, each.done = Unavailable("the store is closed"), True
+            if self._writer is not None:
+                self._writer.close()
+            self.engine.dispose()
 
-    def _commit(self, batch: list[tuple[Callable[[Tx], Any], Future[Any]]]) -> None:
-        """One transaction for the batch, a savepoint for each; answers only after the commit."""
-        if not batch:
+    # --- SQLite --------------------------------------------------------------------------------
+
+    def _queue(self, mine: _Write[Any]) -> None:
+        """Wait for a leader to write this, or lead."""
+        me = threading.get_ident()
+        if self._leader == me:
+            raise RuntimeError("a write inside a write would wait for itself")
+        self._waiting.append(mine)
+        while not mine.done:
+            with self._lead:
+                if mine.done:
+                    return
+                self._leader = me
+                try:
+                    self._commit([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
+                finally:
+                    self._leader = 0
+
+    def _commit(self, batch: list[_Write[Any]]) -> None:
+        """All in one transaction; where one of them fails, each in its own."""
+        if len(batch) > 1 and self._together(batch):
             return
-        done: list[tuple[Future[Any], Any]] = []
-        rings: list[str] = []
+        for each in batch:
+            self._together([each])
+
+    def _together(self, batch: list[_Write[Any]]) -> bool:
+        """One transaction for the batch; False when a part of several failed and nothing was kept."""
         try:
-            with self.engine.begin() as conn:
-                for function, future in batch:
-                    tx = Tx(conn, self.clock.now())
-                    try:
-                        with conn.begin_nested():
-                            result = function(tx)
-                    except sa.exc.OperationalError:
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, whatever it is
-                        future.set_exception(error)
-                    else:
-                        done.append((future, result))
-                        rings.extend(tx.rings)
-        except sa.exc.SQLAlchemyError as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(Unavailable(f"the database cannot be written: {error}"))
-            return
-        for future, result in done:
-            future.set_result(result)
-        self._ring(rings)
+            with self._open_writer().begin():
+                for each in batch:
+                    each.run(self._open_writer(), self.clock.now())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, whatever it is
+            if len(batch) > 1:
+                return False
+            batch[0].error = _named(error)
+        for each in batch:
+            each.done = True
+        return True
 
-    def _ring(self, rings: list[str]) -> None:
-        for work_id in rings:
-            self.doorbell.ring(work_id)
+    def _open_writer(self) -> sa.Connection:
+        if self._writer is None or self._writer.closed or self._writer.invalidated:
+            self._writer = self.engine.connect().execution_options(soar_writes=True)
+        return self._writer
+
+    # --- PostgreSQL ----------------------------------------------------------------------------
+
+    def _race(self, mine: _Write[Any]) -> None:
+        """A transaction of its own; run again while others are faster."""
+        for lost in range(RACES):
+            mine.error = None
+            try:
+                with self.engine.begin() as conn:
+                    mine.run(conn, self.clock.now())
+                return
+            except sa.exc.DBAPIError as error:
+                mine.error = _named(error)
+                if getattr(error.orig, "sqlstate", None) not in _LOST:
+                    return
+            time.sleep(random.uniform(0, 0.005 * 2 ** min(lost, 5)))  # noqa: S311 - to let the others go first
+
+
+def _named(error: BaseException) -> BaseException:
+    """What the driver could not do, as the error that the house knows."""
+    if isinstance(error, sa.exc.IntegrityError):
+        return Conflict(f"the database refuses this: {_first_line(error)}")
+    if isinstance(error, sa.exc.OperationalError | sa.exc.InternalError) or (
+        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    ):
+        named = Unavailable(f"the database cannot be written: {_first_line(error)}")
+        named.__cause__ = error
+        return named
+    return error
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    return (str(error.orig).splitlines() or ["no reason given"])[0]
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -168,7 +278,15 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:
-        writer = threading.current_thread().name == "store-writer"
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+        writes = conn.get_execution_options().get("soar_writes")
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    """Statements that hang on a lock give up; a connection that a restart cut is replaced."""
+    options = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+    return sa.create_engine(
+        url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"options": options, "connect_timeout": 5}
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from soar.ids import new_id
 from soar.model import ENGINE, Actor, Event
 from soar.phases import Phase
 from soar.store.session import Tx
-from soar.store.tables import event_values, events, unsealed
+from soar.store.tables import event_values, events, heads, unsealed
 
 SYSTEM = "system"
 PREPARATION = "preparation"
@@ -37,36 +38,105 @@ def append(
     data: Mapping[str, Any] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write one event in the caller's transaction; returns its id. `values` may be redacted later."""
-    last = tx.conn.execute(
-        sa.select(events.c.seq, events.c.hash).where(events.c.stream == stream).order_by(events.c.seq.desc()).limit(1)
-    ).first()
-    sealed = written.seal(
-        event_id=new_id(),
-        stream=stream,
-        seq=last.seq + 1 if last else 0,
-        prev=last.hash if last else written.GENESIS,
-        kind=kind,
-        at=at or tx.now,
-        recorded_at=tx.now,
-        actor=f"{actor.kind}:{actor.id}",
-        data=data or {},
-        values=values or {},
-    )
-    tx.conn.execute(
-        events.insert().values(
-            id=sealed.id, stream=stream, seq=sealed.seq, kind=sealed.kind, at=sealed.at,
-            recorded_at=sealed.recorded_at, actor=sealed.actor, body=sealed.body, hash=sealed.hash, prev=sealed.prev,
-        )
-    )  # fmt: skip
-    rows = [
-        {"event_id": sealed.id, "name": name, "salt": salt, "value": value}
-        for name, (salt, value) in sealed.values.items()
-    ]
-    if rows:
-        tx.conn.execute(event_values.insert(), rows)
-    tx.conn.execute(unsealed.insert().values(event_id=sealed.id))
-    return sealed.id
+    """Write one event in the caller's transaction; returns its id. `values` may be redacted later.
+
+    It gets its place in the stream at the end of the transaction, so that a stream is locked for
+    the shortest time and after everything else. What is pending (an action's move) comes before it.
+    """
+    tx.flush()
+    return say(tx, stream, kind, actor=actor, at=at, data=data, values=values)
+
+
+def say(
+    tx: Tx,
+    stream: str,
+    kind: written.Kind,
+    *,
+    actor: Actor = ENGINE,
+    at: datetime | None = None,
+    data: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> str:
+    """`append` for what is itself just being written out: nothing goes before it."""
+    said = _Said(new_id(), stream, kind, at or tx.now, f"{actor.kind}:{actor.id}", data or {}, values or {})
+    tx.last("events", _Unwritten).said.append(said)
+    return said.id
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """An event that has no place in its stream yet."""
+
+    id: str
+    stream: str
+    kind: written.Kind
+    at: datetime
+    actor: str
+    data: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+class _Unwritten:
+    """The events of one transaction."""
+
+    def __init__(self) -> None:
+        self.said: list[_Said] = []
+
+    def flush(self, tx: Tx) -> None:
+        """Give each event its place, seal it, and write all of them at once."""
+        heads = {stream: _head(tx, stream) for stream in sorted({each.stream for each in self.said})}
+        rows, values = [], []
+        for each in self.said:
+            seq, prev = heads[each.stream]
+            sealed = written.seal(
+                event_id=each.id, stream=each.stream, seq=seq + 1, prev=prev, kind=each.kind, at=each.at,
+                recorded_at=tx.now, actor=each.actor, data=each.data, values=each.values,
+            )  # fmt: skip
+            heads[each.stream] = sealed.seq, sealed.hash
+            rows.append(
+                {
+                    "id": sealed.id, "stream": each.stream, "seq": sealed.seq, "kind": sealed.kind, "at": sealed.at,
+                    "recorded_at": tx.now, "actor": each.actor, "body": sealed.body, "hash": sealed.hash, "prev": prev,
+                }
+            )  # fmt: skip
+            values += [
+                {"event_id": sealed.id, "name": name, "salt": salt, "value": value}
+                for name, (salt, value) in sealed.values.items()
+            ]
+        if tx.postgres:
+            for stream, (seq, last) in heads.items():
+                tx.run(_MOVE_HEAD, {"head": stream, "to_seq": seq, "to_hash": last})
+        tx.run(_EVENT, rows)
+        tx.run(_UNSEALED, [{"event_id": each.id} for each in self.said])
+        if values:
+            tx.run(_VALUE, values)
+
+
+_EVENT, _VALUE, _UNSEALED = events.insert(), event_values.insert(), unsealed.insert()
+_LAST = (
+    sa.select(events.c.seq, events.c.hash)
+    .where(events.c.stream == sa.bindparam("head"))
+    .order_by(events.c.seq.desc())
+    .limit(1)
+)
+_HEAD = sa.select(heads.c.seq, heads.c.hash).where(heads.c.stream == sa.bindparam("head")).with_for_update()
+_MOVE_HEAD = (
+    heads.update()
+    .where(heads.c.stream == sa.bindparam("head"))
+    .values(seq=sa.bindparam("to_seq"), hash=sa.bindparam("to_hash"))
+)
+
+
+def _head(tx: Tx, stream: str) -> tuple[int, str]:
+    """Number and hash of a stream's last event.
+
+    SQLite has one writer at a time. On PostgreSQL the stream's row in `heads` is locked until the
+    commit, so that every event follows the one before it, whoever writes.
+    """
+    last = tx.run(_HEAD if tx.postgres else _LAST, {"head": stream}).first()
+    if last is None and tx.postgres:
+        tx.run(heads.insert().values(stream=stream, seq=-1, hash=written.GENESIS))
+    return (last.seq, last.hash) if last else (-1, written.GENESIS)
 
 
 def read(conn: sa.Connection, stream: str, after: int = -1, limit: int = 1_000_000) -> list[Event]:

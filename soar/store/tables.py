@@ -61,6 +61,11 @@ def _int(name: str, default: int = 0, *, index: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False, default=default, index=index)
 
 
+def _count(name: str) -> sa.Column[int]:
+    """A number that begins at 0, also in rows that were there before the column."""
+    return sa.Column(name, sa.Integer, nullable=False, default=0, server_default="0")
+
+
 def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False, default=False)
 
@@ -101,12 +106,14 @@ alerts = sa.Table(
 )  # fmt: skip
 deliveries = sa.Table(
     "deliveries", metadata, _id(), _text("source"), _text("delivery_id"), _text("body_sha256"), _at("received_at"),
-    _json("answer"), sa.UniqueConstraint("source", "delivery_id"),
+    _json("answer"), sa.Column("raw", sa.LargeBinary), sa.UniqueConstraint("source", "delivery_id"),
 )  # fmt: skip
+"""`raw` is the body of a small delivery, byte for byte; that of a large one is in the vault, by its digest."""
 scope = sa.Table(
     "scope", metadata, _id(), _ref("incident_id", "incidents"), _text("kind"), _text("entity_id"), _text("name"),
     _text("status"), _text("resolved_by"), _at("as_of"), _at("known_since", null=True), _json("entity"),
     _at("added_at"), sa.UniqueConstraint("incident_id", "kind", "entity_id"),
+    sa.Index("ix_scope_entity_id", "entity_id"),
 )  # fmt: skip
 observables = sa.Table(
     "observables", metadata, _id(), _ref("incident_id", "incidents"), _text("type"), _text("value"),
@@ -117,6 +124,11 @@ links = sa.Table(
     "links", metadata, _id(), _ref("incident_id", "incidents"), _text("kind"), _text("value", index=True),
     _at("seen_at"), sa.UniqueConstraint("incident_id", "kind", "value"),
 )  # fmt: skip
+proposals = sa.Table(
+    "proposals", metadata, _ref("incident_id", "incidents"), _text("playbook_slug"),
+    sa.PrimaryKeyConstraint("incident_id", "playbook_slug"),
+)  # fmt: skip
+"""Which playbooks were proposed in which incident: each of them once."""
 
 # what should happen, and what does
 playbooks = sa.Table(
@@ -128,35 +140,46 @@ runs = sa.Table(
     _text("status", index=True), _json("state"), _json("inputs"), _text("why"), _text("started_by"),
     _text("started_kind", default="person"), _flag("automatic"), _int("priority"), _at("created_at"),
     _at("started_at", null=True), _at("ended_at", null=True), _text("reason", default=""),
+    _count("version"),
 )  # fmt: skip
 work = sa.Table(
     "work", metadata, _id(), _ref("run_id", "runs"), _text("occurrence"), _int("attempt"), _text("kind"),
-    _text("step_id"), _text("branch"), _text("state", index=True), _int("priority"), _text("owner", null=True),
+    _text("step_id"), _text("branch"), _text("state"), _int("priority"), _text("owner", null=True),
     _int("fence"), _text("boot", null=True), _at("claimed_until", null=True), _at("created_at"),
-    _json("notes"), sa.UniqueConstraint("run_id", "occurrence", "attempt"),
+    _json("notes"), _count("losses"), sa.UniqueConstraint("run_id", "occurrence", "attempt"),
+    sa.Index("ix_work_state_priority_id", "state", "priority", "id"),
 )  # fmt: skip
 actions = sa.Table(
     "actions", metadata, _id(), _text("origin"), _text("step_path"), _int("command_index"), _text("target", index=True),
     _text("target_name"), _text("verb"), _int("generation"), _text("adapter"), _json("params"), _text("repeat_class"),
     _text("digest"), _text("state", index=True), _ref("incident_id", "incidents"), _ref("run_id", "runs", null=True),
     _text("step", default=""), _text("undo_of", null=True, index=True), _text("undo_reason", default=""),
+    _text("renews", null=True, index=True),
     _json("prior"), _json("handle"), _json("outputs"), _json("guards"), _text("summary", default=""),
     _int("lease_seconds"), _int("review_seconds"), _text("caller"), _text("approval_id", null=True, index=True),
     _text("effect_id", null=True, index=True), _at("created_at"), _at("called_at", null=True),
     _at("verified_at", null=True), _at("ended_at", null=True),
     sa.UniqueConstraint("origin", "step_path", "command_index", "target", "verb", "generation"),
 )  # fmt: skip
+sa.Index(
+    "ix_actions_calling", actions.c.adapter, sqlite_where=actions.c.state == "calling",
+    postgresql_where=actions.c.state == "calling",
+)  # fmt: skip
+sa.Index("ix_actions_verb_called_at", actions.c.verb, actions.c.called_at)
 effects = sa.Table(
     "effects", metadata, _id(), _text("adapter"), _text("verb"), _text("target", index=True), _text("params_digest"),
     _text("state", index=True), _at("since"), _at("verified_at", null=True), _at("expires_at", null=True),
     _at("ended_at", null=True), _text("action_id"), _json("handle"), _json("prior"),
     _text("disposition", null=True), _text("disposition_why", default=""), _int("generation", 1),
+    _at("checked_at", null=True), _text("trouble", null=True), sa.Column("seen", sa.JSON, nullable=True),
+    sa.Column("repairs", sa.Integer, nullable=False, default=0, server_default="0"),
 )  # fmt: skip
 holds = sa.Table(
     "holds", metadata, _id(), _ref("effect_id", "effects"), _ref("incident_id", "incidents"), _text("action_id"),
     _text("owner"), _text("reason"), _at("review_at", null=True), _at("expires_at", null=True),
     _at("placed_at"), _at("ended_at", null=True),
     _text("end_reason", null=True), _flag("overdue"),
+    sa.Column("generation", sa.Integer, nullable=False, default=1, server_default="1"),
 )  # fmt: skip
 due = sa.Table(
     "due", metadata, _id(), _at("at"), _text("kind"), _text("ref", index=True), _int("generation"), _json("data"),
@@ -182,6 +205,26 @@ tasks = sa.Table(
 )  # fmt: skip
 switches = sa.Table(
     "switches", metadata, _id("name"), _text("set_by"), _text("reason"), _at("set_at"),
+)  # fmt: skip
+break_glass = sa.Table(
+    "break_glass", metadata, _id(), _ref("incident_id", "incidents"), _text("status"), _text("reason"),
+    _json("asker"), _at("asked_at"), _json("approver"), _at("opened_at", null=True), _at("expires_at"),
+    _at("ended_at", null=True), _text("ended_by", default=""), _text("end_reason", default=""),
+)  # fmt: skip
+
+# limits of connected systems: one bucket for each, and who stands in line for it
+buckets = sa.Table(
+    "buckets", metadata, _id("adapter"), sa.Column("tokens", sa.Float, nullable=False), _at("filled_at"),
+)  # fmt: skip
+lines = sa.Table(
+    "lines", metadata, _id("action_id"), _text("adapter"), _int("priority"), _at("since"), _at("back_at"),
+    sa.Index("ix_lines_adapter_priority_since", "adapter", "priority", "since"),
+)  # fmt: skip
+
+# who is at work: one row for each process that serves or works, and when it was last heard of
+nodes = sa.Table(
+    "nodes", metadata, _id(), _text("kind"), _text("host"), _int("pid"), _at("started_at"), _at("seen_at"),
+    _count("dropped"), _count("silent"),
 )  # fmt: skip
 
 # what is remembered
@@ -210,6 +253,8 @@ event_values = sa.Table(
     "event_values", metadata, _ref("event_id", "events"), _text("name"), _text("salt"), _json("value"),
     sa.PrimaryKeyConstraint("event_id", "name"),
 )  # fmt: skip
+heads = sa.Table("heads", metadata, _id("stream"), _int("seq"), _text("hash"))
+"""The last event of each stream; on PostgreSQL its row is locked by who writes the next one."""
 unsealed = sa.Table("unsealed", metadata, _id("event_id"))
 leaves = sa.Table(
     "leaves", metadata, sa.Column("leaf_index", sa.Integer, primary_key=True, autoincrement=False),

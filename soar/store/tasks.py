@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -24,12 +24,12 @@ def open_task(
     """Ask a person. `asks` names each answer with its type (bool, str, int, list, any); `within` is in seconds."""
     task_id = new_id()
     due_at = tx.now + timedelta(seconds=within) if within else None
-    tx.conn.execute(
-        tasks.insert().values(
-            id=task_id, incident_id=incident_id, run_id=run_id, work_id=work_id, action_id=action_id, kind=kind,
-            text=text, asks=dict(asks), status="open", opened_at=tx.now, due_at=due_at, answer={},
-        )
-    )  # fmt: skip
+    row = {
+        "id": task_id, "incident_id": incident_id, "run_id": run_id, "work_id": work_id, "action_id": action_id,
+        "kind": kind, "text": text, "asks": dict(asks), "status": "open", "opened_at": tx.now, "due_at": due_at,
+        "answer": {},
+    }  # fmt: skip
+    tx.conn.execute(_OPEN, row)
     if due_at:
         work.arm(tx, due_at, "task", task_id, 0, {"within": within})
     incidents.event(tx, incident_id, Kind.TASK_OPENED, data={"task": task_id, "kind": kind}, values={"text": text})
@@ -50,9 +50,17 @@ def close(tx: Tx, task: Any, actor: Actor, given: Mapping[str, Any]) -> None:
     )  # fmt: skip
 
 
-def get(conn: sa.Connection, task_id: str) -> Any:
-    """One task; raises NotFound."""
-    row = conn.execute(sa.select(tasks).where(tasks.c.id == task_id)).first()
+def close_all(tx: Tx, action_id: str, kinds: Collection[str], actor: Actor, given: Mapping[str, Any]) -> None:
+    """Write down one answer to every open question of these kinds about an action."""
+    for task in find(tx.conn, action_id=action_id, status="open"):
+        if task.kind in kinds:
+            close(tx, task, actor, given)
+
+
+def get(conn: sa.Connection, task_id: str, *, lock: bool = False) -> Any:
+    """One task; raises NotFound. `lock` keeps others from answering it until the commit."""
+    query = sa.select(tasks).where(tasks.c.id == task_id)
+    row = conn.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise NotFound(f"no task {task_id!r}")
     return row
@@ -64,3 +72,6 @@ def find(conn: sa.Connection, **wanted: str) -> list[Any]:
     for name, value in wanted.items():
         query = query.where(tasks.c[name] == value)
     return list(conn.execute(query))
+
+
+_OPEN = tasks.insert()

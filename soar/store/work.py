@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,58 +13,121 @@ from soar.errors import StaleFence
 from soar.ids import new_id
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
-from soar.store.tables import due, work
+from soar.store.tables import due, runs, work
 
 CLAIM = timedelta(seconds=60)
 """How long a claim holds unless its worker lengthens it."""
 ABANDONED = "abandoned"
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who claims: the worker's name, the boot of its machine, and for how long its claims hold."""
+
+    name: str
+    boot: str = ""
+    claim: timedelta = CLAIM
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a worker must know before it begins anything new for its row."""
+
+    abandoned: bool
+    paused: bool
+    overtaken: bool
+    """Something of a higher priority is ready."""
+
+
+FRESH = Standing(abandoned=False, paused=False, overtaken=False)
+"""Of a row that was just made in the same transaction."""
+
+_SAME = sa.select(work.c.id).where(
+    work.c.run_id == sa.bindparam("run"),
+    work.c.occurrence == sa.bindparam("visit"),
+    work.c.attempt == sa.bindparam("tries"),
+)
+# On PostgreSQL, where workers stand on several machines, claims count the server's time.
+_UNTIL = {False: sa.bindparam("until"), True: sa.func.clock_timestamp() + sa.bindparam("until", type_=sa.Interval)}
+_ADD = work.insert()
+_ADD_HELD = {postgres: work.insert().values(claimed_until=until) for postgres, until in _UNTIL.items()}
+
+
 def add(
-    tx: Tx, run_id: str, *, occurrence: str, attempt: int, kind: str, step_id: str, branch: str, priority: int
-) -> str:
-    """Add a ready row (or find it) and ring for it once the commit stands."""
-    found = tx.conn.execute(
-        sa.select(work.c.id).where(work.c.run_id == run_id, work.c.occurrence == occurrence, work.c.attempt == attempt)
-    ).scalar()
-    if found:
-        return str(found)
-    work_id = new_id()
-    tx.conn.execute(
-        work.insert().values(
-            id=work_id, run_id=run_id, occurrence=occurrence, attempt=attempt, kind=kind, step_id=step_id,
-            branch=branch, state="ready", priority=priority, fence=0, created_at=tx.now, notes={},
-        )
-    )  # fmt: skip
-    tx.ring(work_id)
-    return work_id
+    tx: Tx, run_id: str, *, occurrence: str, attempt: int, kind: str, step_id: str, branch: str, priority: int,
+    owner: Owner | None = None,
+) -> WorkRow | None:  # fmt: skip
+    """Add a ready row and ring for it once the commit stands; None when it is there already.
 
-
-def claim(tx: Tx, owner: str, boot: str) -> WorkRow | None:
-    """Take the best ready row, by priority and age; its fence goes up by one."""
-    best = (
-        sa.select(work.c.id)
-        .where(work.c.state == "ready")
-        .order_by(work.c.priority.desc(), work.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    found = tx.conn.execute(best).scalar()
-    if found is None:
+    With an owner it is that worker's at once, and nobody is rung.
+    """
+    if owner is None and tx.run(_SAME, {"run": run_id, "visit": occurrence, "tries": attempt}).first():
         return None
-    tx.conn.execute(
-        work.update()
-        .where(work.c.id == found)
-        .values(state="claimed", owner=owner, boot=boot, fence=work.c.fence + 1, claimed_until=tx.now + CLAIM)
+    work_id = new_id()
+    row: dict[str, Any] = {
+        "id": work_id, "run_id": run_id, "occurrence": occurrence, "attempt": attempt, "kind": kind,
+        "step_id": step_id, "branch": branch, "state": "claimed" if owner else "ready", "priority": priority,
+        "fence": 1 if owner else 0, "created_at": tx.now, "notes": {}, "losses": 0,
+        "owner": owner.name if owner else None, "boot": owner.boot if owner else None,
+    }  # fmt: skip
+    if owner:
+        tx.run(_ADD_HELD[tx.postgres], {**row, "until": _until(tx, owner.claim)})
+    else:
+        tx.run(_ADD, row)
+        tx.ring(work_id)
+    return WorkRow.of(row)
+
+
+_TOP = sa.select(sa.func.max(work.c.priority)).where(work.c.state == "ready").scalar_subquery()
+_READY = sa.select(work).where(work.c.state == "ready").limit(1).with_for_update(skip_locked=True)
+_BEST = _READY.where(work.c.priority == _TOP).order_by(work.c.id)
+_ANY = _READY.order_by(work.c.priority.desc(), work.c.id)
+_CLAIM = {
+    postgres: work.update()
+    .where(work.c.id == sa.bindparam("row"))
+    .values(
+        state="claimed", owner=sa.bindparam("by"), boot=sa.bindparam("at_boot"), fence=sa.bindparam("to_fence"),
+        claimed_until=until,
     )
-    return WorkRow.from_row(tx.conn.execute(sa.select(work).where(work.c.id == found)).one())
+    for postgres, until in _UNTIL.items()
+}  # fmt: skip
 
 
-def check_fence(tx: Tx, row: WorkRow) -> None:
+def claim(tx: Tx, owner: Owner) -> WorkRow | None:
+    """Take the best ready row, by priority and age; its fence goes up by one."""
+    best = tx.run(_BEST).first() or (tx.run(_ANY).first() if tx.postgres else None)
+    if best is None:
+        return None
+    fence = best.fence + 1
+    mine = {"row": best.id, "by": owner.name, "at_boot": owner.boot, "to_fence": fence}
+    tx.run(_CLAIM[tx.postgres], {**mine, "until": _until(tx, owner.claim)})
+    return WorkRow.of({**best._mapping, "fence": fence})  # noqa: SLF001 - SQLAlchemy's documented name
+
+
+def any_ready(conn: sa.Connection) -> bool:
+    """There is work that nobody holds."""
+    return conn.execute(_ONE_READY).first() is not None
+
+
+_ONE_READY = sa.select(work.c.id).where(work.c.state == "ready").limit(1)
+_HIGHER = sa.alias(work, "higher")
+_STANDING = (
+    sa.select(
+        work.c.fence, work.c.state, work.c.notes, runs.c.status,
+        sa.exists().where(_HIGHER.c.state == "ready", _HIGHER.c.priority > work.c.priority).label("overtaken"),
+    )
+    .join(runs, runs.c.id == work.c.run_id)
+    .where(work.c.id == sa.bindparam("row"))
+    .with_for_update(of=work)
+)  # fmt: skip
+
+
+def check_fence(tx: Tx, row: WorkRow) -> Standing:
     """Raises StaleFence unless this claim is still the row's newest; the lock is kept to the commit."""
-    now = tx.conn.execute(sa.select(work.c.fence, work.c.state).where(work.c.id == row.id).with_for_update()).one()
+    now = tx.run(_STANDING, {"row": row.id}).one()
     if now.fence != row.fence or now.state != "claimed":
         raise StaleFence(f"work {row.id} was taken over (fence {row.fence}, now {now.fence}, {now.state})")
+    return Standing(bool(now.notes.get(ABANDONED)), now.status == "paused", bool(now.overtaken))
 
 
 def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> None:
@@ -75,7 +139,7 @@ def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> None:
     said = {**_notes(tx, row.id), **(notes or {})}
     rung = said.pop("rung", False)
     state = "ready" if rung else "parked"
-    tx.conn.execute(work.update().where(work.c.id == row.id).values(state=state, owner=None, notes=said))
+    tx.run(work.update().where(work.c.id == row.id).values(state=state, owner=None, notes=said, losses=0))
     if rung:
         tx.ring(row.id)
 
@@ -85,21 +149,25 @@ def wake(tx: Tx, work_id: str) -> bool:
 
     False when there was nobody to wake (a late or doubled wake).
     """
-    woken = tx.conn.execute(work.update().where(work.c.id == work_id, work.c.state == "parked").values(state="ready"))
+    woken = tx.run(work.update().where(work.c.id == work_id, work.c.state == "parked").values(state="ready"))
     if woken.rowcount:
         tx.ring(work_id)
         return True
     held = sa.select(work.c.notes).where(work.c.id == work_id, work.c.state == "claimed").with_for_update()
-    notes = tx.conn.execute(held).scalar()
+    notes = tx.run(held).scalar()
     if notes is not None:
-        tx.conn.execute(work.update().where(work.c.id == work_id).values(notes={**notes, "rung": True}))
+        tx.run(work.update().where(work.c.id == work_id).values(notes={**notes, "rung": True}))
     return notes is not None
 
 
-def done(tx: Tx, row: WorkRow) -> None:
+_DONE = work.update().where(work.c.id == sa.bindparam("row")).values(state="done", owner=None)
+
+
+def done(tx: Tx, row: WorkRow) -> Standing:
     """End a row that this worker holds."""
-    check_fence(tx, row)
-    tx.conn.execute(work.update().where(work.c.id == row.id).values(state="done", owner=None))
+    standing = check_fence(tx, row)
+    tx.run(_DONE, {"row": row.id})
+    return standing
 
 
 def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
@@ -119,46 +187,60 @@ def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
     return str(row.id)
 
 
-def is_abandoned(tx: Tx, row: WorkRow) -> bool:
-    """Nothing new may be begun for this row."""
-    return bool(_notes(tx, row.id).get(ABANDONED))
-
-
-def extend(tx: Tx, held: Collection[str]) -> None:
+def extend(tx: Tx, held: Collection[str], claim: timedelta = CLAIM) -> None:
     """Lengthen the claims of rows whose workers are alive."""
     if held:
         tx.conn.execute(
             work.update()
             .where(work.c.id.in_(list(held)), work.c.state == "claimed")
-            .values(claimed_until=tx.now + CLAIM)
+            .values(claimed_until=_now(tx) + claim)
         )
 
 
 def free_expired(tx: Tx) -> int:
     """Free claims that nobody has lengthened: their workers are gone. The fence keeps a late one out."""
-    expired = (
-        tx.conn.execute(sa.select(work.c.id).where(work.c.state == "claimed", work.c.claimed_until <= tx.now))
-        .scalars()
-        .all()
-    )
-    for work_id in expired:
-        tx.conn.execute(
-            work.update().where(work.c.id == work_id).values(state="ready", owner=None, fence=work.c.fence + 1)
-        )
-        tx.ring(work_id)
-    return len(expired)
-
-
-def _notes(tx: Tx, work_id: str) -> dict[str, Any]:
-    return dict(tx.conn.execute(sa.select(work.c.notes).where(work.c.id == work_id)).scalar_one())
+    expired = sa.select(work.c.id).where(work.c.state == "claimed", work.c.claimed_until <= _now(tx))
+    return _free(tx, expired)
 
 
 def reclaim(tx: Tx) -> int:
     """Free every claim. Only for the process that owns the database alone: claims are a dead one's."""
-    freed = tx.conn.execute(work.update().where(work.c.state == "claimed").values(state="ready", owner=None))
-    for work_id in tx.conn.execute(sa.select(work.c.id).where(work.c.state == "ready")).scalars():
+    freed = _free(tx, sa.select(work.c.id).where(work.c.state == "claimed"))
+    if any_ready(tx.conn):
+        tx.ring("")
+    return freed
+
+
+def let_go(tx: Tx, owner: Owner) -> int:
+    """Free what a worker claimed and does not hold any more (it could not write that it let go)."""
+    return _free(tx, sa.select(work.c.id).where(work.c.state == "claimed", work.c.owner == owner.name))
+
+
+def _free(tx: Tx, which: sa.Select[Any]) -> int:
+    """Each time a worker is lost counts against the row: one that kills its workers must end."""
+    freed = tx.conn.execute(which.with_for_update(skip_locked=True)).scalars().all()
+    for work_id in freed:
+        tx.conn.execute(
+            work.update()
+            .where(work.c.id == work_id)
+            .values(state="ready", owner=None, fence=work.c.fence + 1, losses=work.c.losses + 1)
+        )
         tx.ring(work_id)
-    return int(freed.rowcount)
+    return len(freed)
+
+
+def _notes(tx: Tx, work_id: str) -> dict[str, Any]:
+    return dict(tx.run(sa.select(work.c.notes).where(work.c.id == work_id)).scalar_one())
+
+
+def _now(tx: Tx) -> Any:
+    """The time that claims count."""
+    return sa.func.clock_timestamp() if tx.postgres else tx.now
+
+
+def _until(tx: Tx, claim: timedelta) -> Any:
+    """What the statements of a claim take for its end."""
+    return claim if tx.postgres else tx.now + claim
 
 
 def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Mapping[str, Any] | None = None) -> str:

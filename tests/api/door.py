@@ -26,6 +26,7 @@ from soar.model import ENGINE
 from soar.store import people, streams
 from soar.store.session import Tx
 from soar.store.tables import metadata
+from soar.store.work import Owner
 
 TOKEN = "elastic-token-of-these-tests"
 SECRET = "whsec_c29hci1hcGktdGVzdHMtc2VjcmV0LTAwMDE="
@@ -111,7 +112,7 @@ class Door:
 
     def work(self) -> None:
         """Do everything that can be done now, here and in order."""
-        runner = Runner(self.house.parts, "tests", "boot")
+        runner = Runner(self.house.parts, Owner("tests"))
         busy = True
         while busy:
             busy = runner.work_once() or bool(fire_due(self.house.parts))

@@ -97,7 +97,7 @@ def test_the_samples_of_settings_load(each: Page, tmp_path: Path) -> None:
 
 
 def test_the_whole_sample_of_settings_builds_a_policy_and_its_adapters(tmp_path: Path) -> None:
-    from api.wiring import policy_of
+    from api.policy import policy_of
 
     file = tmp_path / "soar.toml"
     (block,) = page("docs/settings.md").blocks("toml")

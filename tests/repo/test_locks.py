@@ -14,6 +14,12 @@ from packaging.version import Version
 
 from tests.repo.checkout import ROOT, tracked
 
+EXTRAS = {
+    "requirements/run.txt": ("build", "postgres"),
+    "requirements/test.txt": ("build", "postgres", "test"),
+    "requirements/bench.txt": ("build", "bench"),
+}
+"""Each lock, and what is pinned in it beside what the project always needs."""
 LOCKS = sorted(name for name in tracked() if name.startswith("requirements/"))
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 _LINE = re.compile(r"([A-Za-z0-9._-]+)(?:\[[\w,-]+\])?==(\S+)(?: ; ([^\\]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
@@ -53,8 +59,8 @@ def wanted(*extras: str) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
-def test_there_are_the_two_locks_that_make_uses() -> None:
-    assert LOCKS == ["requirements/run.txt", "requirements/test.txt"]
+def test_there_are_the_locks_that_make_uses() -> None:
+    assert sorted(EXTRAS) == LOCKS
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -68,14 +74,16 @@ def test_a_lock_names_no_place_to_get_things_from(lock: str) -> None:
     assert not re.findall(r"https?:|git\+|file:| @ |--?\w[\w-]*(?:index|links|host)[\w-]*|^-", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements/run.txt", ("build",)), ("requirements/test.txt", ("build", "test"))]
-)
+@pytest.mark.parametrize(("lock", "extras"), EXTRAS.items())
 def test_what_the_project_needs_is_pinned_to_a_version_that_it_accepts(lock: str, extras: tuple[str, ...]) -> None:
     for requirement in wanted(*extras):
         pin = pins(lock).get(canonicalize_name(requirement.name))
         assert pin is not None, f"{requirement.name} is not pinned in {lock}; run make lock"
         assert pin.version in requirement.specifier, f"{lock} pins {pin}, the project wants {requirement}"
+
+
+def test_a_database_url_of_postgresql_needs_nothing_more_installed() -> None:
+    assert {"psycopg", "psycopg-binary"} <= pins("requirements/run.txt").keys()
 
 
 def test_tests_run_with_the_versions_that_the_product_runs_with() -> None:

@@ -22,11 +22,13 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, lab: Lab) -> Settings:
-    """What a small SOC would configure: one estate, protected things named."""
+def settings(tmp_path: Path, lab: Lab, database_url: str) -> Settings:
+    """What a small SOC would configure: one estate, protected things named. Once on each database."""
     return Settings(
         data=tmp_path / "data",
-        adapters={"lab": {"kind": "lab", "url": lab.url, "timeout": 2}},
+        database_url=database_url,
+        claim_seconds=1,
+        adapters={"lab": {"kind": "lab", "url": lab.url, "timeout": 1}},
         guards=GuardSettings(
             hard=ProtectionSettings(names=("soar*",)),
             soft=ProtectionSettings(tags=("protected",)),

@@ -18,7 +18,7 @@ from soar.protocol import Recovery
 def main(settings: Path, *, blind: bool) -> None:
     """Run until SIGTERM. A blind service repeats what it finds in its call, without asking the target."""
     if blind:
-        vars(calls)["recover"] = lambda *_, **__: Recovery.REPEAT
+        vars(calls).update(recover=lambda *_, **__: Recovery.REPEAT, inspect=lambda *_: None)
     house = build(Settings(**json.loads(settings.read_text(encoding="utf-8"))))
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.wiring import build
+from soar.clock import SystemClock
 from soar.config import Settings
 from soar.engine import running
 from soar.model import ENGINE, Entity, EntityKind, ScopeStatus, Severity
 from soar.playbook.model import Soar, one_step
 from soar.protocol import State
 from soar.store import actions, incidents
-from tests.stage import Estate, until
+from soar.store.session import Store
+from tests.stage import Estate, Service, until
 
 MALWARE = "C:\\Users\\j.doe\\Downloads\\invoice_7781.scr"
-CHILD = Path(__file__).with_name("service_child.py")
-
-
-class Service:
-    """A service that can be killed."""
-
-    def __init__(self, folder: Path, settings: Settings, *, blind: bool = False) -> None:
-        config = folder / "settings.json"
-        config.write_text(settings.model_dump_json(), encoding="utf-8")
-        words = [sys.executable, str(CHILD), str(config), *(["--blind"] if blind else [])]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=CHILD.parents[2])
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "READY\n"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self._gone()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self._gone()
-
-    def _gone(self) -> None:
-        self.process.wait(timeout=20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 def begin(settings: Settings) -> str:
@@ -66,11 +40,9 @@ def begin(settings: Settings) -> str:
     return incident
 
 
-def outcome(settings: Settings, incident: str) -> tuple[State, str]:
-    house = build(settings)
-    with house.store.read() as conn:
+def outcome(store: Store, incident: str) -> tuple[State, str]:
+    with store.read() as conn:
         row = actions.find(conn, incident_id=incident, verbs=("quarantine_file",))[-1]
-    house.close()
     return row.state, row.id
 
 
@@ -78,13 +50,15 @@ def crash_and_return(tmp_path: Path, settings: Settings, estate: Estate, *, blin
     """Kill the service while the lab hangs (it acted, and never answers); start it again; let it end."""
     incident = begin(settings)
     estate.fault(verb="quarantine_file", phase="apply", fault="hang_after", seconds=60)
-    first = Service(tmp_path, settings)
-    assert until(lambda: estate.log(verb="quarantine_file", method="apply", changed=True))
-    first.kill()
-    again = Service(tmp_path, settings, blind=blind)
-    until(lambda: estate.log(verb="quarantine_file", method="apply")[1:], 3.0 if not blind else 10.0)
-    again.stop()
-    state, key = outcome(settings, incident)
+    with Service(tmp_path, settings) as first:
+        assert until(lambda: estate.log(verb="quarantine_file", method="apply", changed=True))
+        first.kill()
+    store = Store(settings.url, SystemClock())
+    with Service(tmp_path, settings, blind=blind) as again:
+        assert until(lambda: outcome(store, incident)[0] is State.ACTIVE)
+        again.stop()
+    state, key = outcome(store, incident)
+    store.close()
     return state, estate.log(key=key, method="apply")
 
 

@@ -20,10 +20,12 @@ from soar.engine.conductor import (
     StepEnded,
     TimerFired,
     feed,
+    skippable,
     start,
 )
-from soar.engine.run_state import RunState
-from soar.engine.signals import Result
+from soar.engine.run_state import UNDER_WAY, RunState
+from soar.engine.signals import PauseRequested, Result, ResumeRequested, RetryRequested, RunEvent, SkipRequested
+from soar.engine.turn import broken
 from soar.playbook.model import IfStep, Playbook, SwitchStep, WhileStep
 from soar.playbook.yaml_form import load
 
@@ -218,6 +220,31 @@ class Run:
     def cancel(self) -> Decision:
         return self.feed(CancelRequested(reason="enough"))
 
+    def meddle(self) -> None:
+        """A person does something to the run; perhaps nothing of the kind is possible now."""
+        some = self.random.choice(broken(self.state) or skippable(self.playbook, self.state) or [""])
+        choices: list[RunEvent] = [
+            PauseRequested(), PauseRequested(), ResumeRequested(), RetryRequested(),
+            RetryRequested(occurrence=some), SkipRequested(occurrence=some, reason="not needed"),
+        ]  # fmt: skip
+        self.feed(self.random.choice(choices))
+
+    def to_the_end_of_patience(self, *, meddling: float, patience: int) -> Run:
+        """To an end at which nobody tries again, with persons that do things to the run on its way."""
+        while self.events < MOST_EVENTS:
+            if patience and (self.random.random() < meddling or self.state.status == "failed"):
+                patience -= 1
+                self.meddle()
+                continue
+            event = None if self.state.status not in UNDER_WAY else self.next_event()
+            if event is not None:
+                self.feed(event)
+            elif self.state.status == "paused":
+                self.feed(ResumeRequested())
+            else:
+                return self
+        raise AssertionError("the run does not end")
+
 
 def ok(todo: Perform) -> StepEnded:
     """All goes well, and who is asked says yes."""
@@ -280,6 +307,18 @@ class Told:
 
     def fires(self, kind: Any, occurrence: str, attempt: int = 1) -> list[str]:
         return self.feed(TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
+
+    def paused(self) -> list[str]:
+        return self.feed(PauseRequested())
+
+    def resumed(self) -> list[str]:
+        return self.feed(ResumeRequested())
+
+    def tried_again(self, occurrence: str = "") -> list[str]:
+        return self.feed(RetryRequested(occurrence=occurrence))
+
+    def passed_over(self, occurrence: str, reason: str = "not needed") -> list[str]:
+        return self.feed(SkipRequested(occurrence=occurrence, reason=reason))
 
     def feed(self, event: Any) -> list[str]:
         self.decision = feed(self.playbook, self.state, event, self.facts)

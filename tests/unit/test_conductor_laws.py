@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from soar.engine.conductor import MOVES, Abandon, Decision, Perform, feed, members
+from soar.engine.conductor import Abandon, Decision, Perform, feed, members
 from soar.engine.run_state import OPEN, RunState
+from soar.engine.signals import ResumeRequested, RetryRequested
+from soar.engine.turn import MOVES, broken
 from soar.playbook.cacao_form import from_document, to_document
 from tests.unit.playbook_runs import Run, anything, flags, ok, randoms, written
 
@@ -149,3 +151,62 @@ def test_every_playbook_is_the_same_after_a_way_through_cacao(random: Random) ->
     assert back == playbook
     assert back.digest == playbook.digest
     COUNTS["playbooks through CACAO and back"] += 1
+
+
+def under_control(run: Run, event: Any, decision: Decision) -> None:
+    """After every event: nothing is asked for while paused, resume says what was held, in order, and states survive."""
+    asked = [todo for todo in decision.todo if isinstance(todo, Perform)]
+    if run.state.status == "paused":
+        assert asked == []
+        COUNTS["decisions while paused"] += 1
+    held = run.past.pop() if run.past else []
+    if isinstance(event, ResumeRequested):
+        assert [(todo.occurrence, todo.attempt) for todo in asked] == held
+        COUNTS["performances held and let go"] += len(held)
+    run.past.append([(each.occurrence, each.attempt) for each in decision.state.held if each.kind != "timeout"])
+    stored = json.loads(json.dumps(decision.state.as_plain(), sort_keys=True))
+    assert RunState.from_plain(stored) == decision.state
+
+
+@fewer
+@given(randoms)
+def test_whatever_persons_do_to_a_run_it_ends_and_performs_nothing_twice(random: Random) -> None:
+    run = Run(written(random), random, anything(random), flags(random), fickle=True, after_each=under_control).begin()
+    run.to_the_end_of_patience(meddling=random.choice([0.05, 0.2, 0.5]), patience=random.randint(1, 60))
+    assert run.finished
+    assert run.state.status == run.finished[-1].status
+    assert [visit for visit in run.state.steps.values() if visit.status in OPEN] == []
+    assert run.performing == []
+    assert run.state.held == ()
+    done = Counter((todo.occurrence, todo.attempt) for todo in run.performed)
+    assert max(done.values(), default=1) == 1
+    COUNTS["runs with persons at them"] += 1
+    COUNTS["further lives of failed runs"] += len(run.finished) - 1
+    COUNTS["performances under control"] += len(run.performed)
+
+
+@fewer
+@given(randoms)
+def test_a_run_that_is_tried_again_until_it_succeeds_does_nothing_a_second_time_that_had_succeeded(
+    random: Random,
+) -> None:
+    good: Counter[str] = Counter()
+    trouble = anything(random)
+
+    def answer(todo: Perform) -> Any:
+        end = trouble(todo) if todo.attempt < 6 else ok(todo)
+        good[todo.occurrence] += end.result == "ok" and todo.kind in ("action", "manual")
+        return end
+
+    run = Run(written(random), random, answer, flags(random), fickle=True).begin()
+    for _ in range(200):
+        run.to_the_end(timeouts=False)
+        if run.state.status != "failed" or not broken(run.state):
+            break
+        run.finished.clear()
+        run.feed(RetryRequested())
+        COUNTS["tries of failed runs"] += 1
+    assert max(good.values(), default=0) <= 1
+    again = [visit for visit in run.state.steps.values() if "#" in visit.id]
+    assert all("handlers/" in visit.id for visit in again)
+    COUNTS[f"runs tried until {run.state.status}"] += 1

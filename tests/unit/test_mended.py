@@ -70,7 +70,7 @@ def test_two_demos_do_not_play_in_one_folder(tmp_path: Path) -> None:
 
 def test_a_claim_that_nobody_lengthens_is_freed_and_its_late_worker_kept_out(store: Store) -> None:
     store.write(one_run)
-    late = store.write(lambda tx: work.claim(tx, "one", "boot"))
+    late = store.write(lambda tx: work.claim(tx, work.Owner("one")))
     assert late is not None
     store.write(lambda tx: work.extend(tx, [late.id]))
     assert store.write(work.free_expired) == 0
@@ -78,6 +78,6 @@ def test_a_claim_that_nobody_lengthens_is_freed_and_its_late_worker_kept_out(sto
     assert store.write(work.free_expired) == 1
     with pytest.raises(StaleFence):
         store.write(lambda tx: work.done(tx, late))
-    again = store.write(lambda tx: work.claim(tx, "two", "boot"))
+    again = store.write(lambda tx: work.claim(tx, work.Owner("two")))
     assert again is not None
     assert again.id == late.id

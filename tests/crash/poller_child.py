@@ -1,0 +1,53 @@
+"""A node's poller in a process of its own. Told a number, it freezes before its commit of that timer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from api.process import log_to_stderr
+from soar.clock import SystemClock
+from soar.engine import due
+from soar.engine.parts import Parts
+from soar.guards.policy import Policy
+from soar.store import timers
+from soar.store.session import Store, Tx
+
+
+def main(url: str, freeze_at: int, idle: str) -> None:
+    """Poll until SIGTERM; prints each timer that it takes, and says when it freezes."""
+    log_to_stderr()
+    timers.IDLE = idle
+    store = Store(url, SystemClock())
+    parts = Parts(store=store, adapters={}, custodian=cast("Any", None), policy=Policy(), clock=store.clock)
+    numbers, taken, real = itertools.count(1), [""], due._do
+
+    def watched(parts: Parts, tx: Tx, timer: Any) -> None:
+        real(parts, tx, timer)
+        taken[0] = timer.id if next(numbers) == freeze_at else ""
+
+    due._do = watched
+
+    @sa.event.listens_for(store.engine, "commit")
+    def freeze(_: sa.Connection) -> None:
+        if taken[0]:
+            print(json.dumps({"frozen": taken[0]}), flush=True)
+            taken[0] = ""
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    print(json.dumps({"ready": os.getpid()}), flush=True)
+    due.poll(parts, over, threading.Event(), list)
+    store.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
