@@ -5,6 +5,8 @@ VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Tests that run at once: most of them wait for something, so more than this machine has cores.
+AT_ONCE ?= 4
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -29,7 +31,8 @@ check: $(VENV)/.test-ready ## Style, types, layers and the repository's own test
 	$(BIN)/pytest -q tests/repo
 
 test: check ## Everything that can be tested on this machine
-	$(BIN)/pytest tests --ignore=tests/repo
+	$(BIN)/pytest tests --ignore=tests/repo -m "not long and not alone" --numprocesses=$(AT_ONCE) --dist=worksteal
+	$(BIN)/pytest tests --ignore=tests/repo -m "not long and alone"
 
 test-long: $(VENV)/.test-ready ## The long forms: more runs, more kills, more time
 	$(BIN)/pytest tests -m long --timeout=3600

@@ -74,32 +74,29 @@ class Engine:
     def start(self) -> None:
         """Run the threads of the roles that were given."""
         self.store.doorbell = self.bells
-        runners: list[Runner] = []
         if isinstance(self.bells, Relay):
             relay = self.bells
             self.thread("bell", lambda: relay.run(self.stop))
         elif Role.WORK in self.roles:
-            runners = self._workers(self.bells)
+            self._workers(self.bells)
         if Role.TIME in self.roles:
-            held = partial(_held, runners)
-            self.thread("poller", lambda: poll(self.parts, self.stop, self.bells.timers, held))
+            self.thread("poller", lambda: poll(self.parts, self.stop, self.bells.timers))
         if Role.ASK in self.roles:
             self.thread("resolver", lambda: self.intake.resolve_forever(self.stop))
             self.thread("register", lambda: watch_register(self.parts, self.stop))
 
-    def _workers(self, bells: Bells) -> list[Runner]:
+    def _workers(self, bells: Bells) -> None:
         if self.store.embedded:
             self.store.write(work.reclaim)  # this process owns the data folder: every claim is a dead one's
         runners = [self.runner(f"worker-{number}") for number in range(self.settings.workers)]
         for runner in runners:
             self.thread(runner.owner.name, partial(work_forever, runner, bells, self.stop))
         self.thread("heart", lambda: beat(self, runners))
-        return runners
 
     def runner(self, name: str) -> Runner:
         """A worker of this process; no other process has one of its name."""
         claim = timedelta(seconds=self.settings.claim_seconds)
-        return Runner(self.parts, Owner(f"{self.node.id}/{name}", boot_id(), claim))
+        return Runner(self.parts, Owner(f"{self.node.id}/{name}", boot_id(), claim), self.stop.is_set)
 
     def thread(self, name: str, run: Callable[[], Any]) -> None:
         """Run something until `stop` is set; what ends before that is told by `silent`."""
@@ -164,6 +161,7 @@ def assemble(settings: Settings, kind: str) -> Mapping[str, Any]:
     parts = Parts(
         store=store, adapters=adapters, custodian=VaultCustodian(store, vault, store.clock), policy=policy,
         clock=store.clock, directories=directories, drift_seconds=settings.drift_seconds,
+        sweep_seconds=min(10.0, settings.claim_seconds / 2),
     )  # fmt: skip
     intake = Intake(
         store=store, vault=vault, directories=directories, may_start=policy.configured,

@@ -127,8 +127,18 @@ def copy(conn: sa.Connection, incident: str, number: int, events: int) -> None:
         times = number
         if table.name in _STREAMED:
             times = min(number, max(1, events // max(1, len(rows["events"]))))
+        tops = {
+            column.name: int(conn.execute(sa.select(sa.func.max(column))).scalar() or 0)
+            for column in table.c
+            if isinstance(column.type, sa.Integer)
+        }
         for place, row in enumerate(mine):
-            values = [_copied(column, getattr(row, column.key), tokens, lite, place, len(mine)) for column in table.c]
+            values = [
+                _numbered(tops[column.name] + place + 1, len(mine))
+                if _counts(column)
+                else _copied(column, getattr(row, column.key), tokens, lite)
+                for column in table.c
+            ]
             names = ", ".join(f'"{column.name}"' for column in table.c)
             keys = list(table.primary_key.columns)
             where = " AND ".join(f't."{key.name}" = :k{each}' for each, key in enumerate(keys))
@@ -141,15 +151,23 @@ def copy(conn: sa.Connection, incident: str, number: int, events: int) -> None:
             conn.execute(sa.text(f'INSERT INTO "{table.name}" ({names}) {chosen}'), given)
 
 
-def _copied(column: sa.Column[Any], value: Any, tokens: list[str], lite: bool, place: int, rows: int) -> str:
-    """The SQL of one column's value in copy number `s.n`."""
-    name = f't."{column.name}"'
+def _counts(column: sa.Column[Any]) -> bool:
+    """Whether a column numbers its rows: whole numbers, each once."""
     table = column.table
     alone = list(table.primary_key.columns) == [column] or any(
         isinstance(each, sa.UniqueConstraint) and list(each.columns) == [column] for each in table.constraints
     )
-    if alone and isinstance(column.type, sa.Integer):
-        return f'(SELECT max("{column.name}") FROM "{table.name}") + (s.n - 1) * {rows} + {place + 1}'
+    return alone and isinstance(column.type, sa.Integer)
+
+
+def _numbered(first: int, rows: int) -> str:
+    """The SQL of a number that goes on without a gap: copies of so many rows each."""
+    return f"{first} + (s.n - 1) * {rows}"
+
+
+def _copied(column: sa.Column[Any], value: Any, tokens: list[str], lite: bool) -> str:
+    """The SQL of one column's value in copy number `s.n`."""
+    name = f't."{column.name}"'
     found = [token for token in tokens if value is not None and token in _text(value)]
     if not found:
         return name

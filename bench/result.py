@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.figure import Figure, NotMeasured
 
 Better = Literal["higher", "lower"]
+_PLACE = re.compile(r"[^\s:]*/soar-bench-[^\s/]*")
+"""The folder of one run of the measurements: no reader of a note can go there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ def beside(
     ours: Figure | NotMeasured, theirs: Figure | NotMeasured, *, share: float = 1.0, note: str = "", **words: Any
 ) -> Result:
     """A result of two figures. `share`: theirs counts with this part of its rate (two commits a step: 0.5)."""
-    reasons = [f"not measured: {each}" for each in (ours, theirs) if isinstance(each, NotMeasured)]
+    reasons = dict.fromkeys(f"not measured: {each}" for each in (ours, theirs) if isinstance(each, NotMeasured))
     parts: dict[str, Any] = {}
     more: dict[str, Any] = {}
     for side, each in (("ours", ours), ("theirs", theirs)):
@@ -70,4 +73,4 @@ def beside(
             rate = each.rate * (share if side == "theirs" else 1.0)
             parts |= {side: rate, f"{side}_cpu": each.cpu, f"{side}_mb": each.mb}
             more |= {f"{side}_{name}": value for name, value in each.more.items()}
-    return Result(note="; ".join([*reasons, *([note] if note else [])]), more=more, **parts, **words)
+    return Result(note=_PLACE.sub("...", "; ".join([*reasons, *([note] if note else [])])), more=more, **parts, **words)

@@ -67,9 +67,8 @@ def _round(ground: Field, size: int, workers: bool) -> Callable[[], Figure]:
         with ground.room() as room, ExitStack() as stack:
             child("scale_out", "--folder", room / "first", "--url", url, "--runs", runs)
             for number in range(size):
-                data = room / "first" if workers else room / f"data{number}"
                 broker = ground.redis if workers else ""
-                file = config(room / f"node{number}", data, url=url, broker=broker, workers=1)
+                file = config(room / f"node{number}", room / "first", url=url, broker=broker, workers=1)
                 words = ("worker", "--config", file, "--concurrency", 1) if workers else ("serve", "--config", file)
                 stack.enter_context(running(room, "served", *words, announces=not workers))
             return Figure(_watch(url, runs * STEPS, seconds))

@@ -5,18 +5,49 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from api.migrate import migrate
 from tests import servers
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_REAL = os.environ.get("SOAR_REQUIRE_REAL") == "1"
+FILL_THE_MACHINE = {"crash", "chaos", "scale"}
+"""Folders whose tests start many processes each, and wait for them by the clock."""
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """What the product logs goes to standard error in one line each; tests speak on standard output."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, structlog.processors.format_exc_info,
+                    structlog.processors.KeyValueRenderer(key_order=["level", "event"])],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False,
+    )  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who fills the machine is alone on it."""
+    for item in items:
+        if FILL_THE_MACHINE & set(item.path.relative_to(ROOT).parts):
+            item.add_marker("alone")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The numbers: what tests that passed have said."""
+    passed = terminalreporter.stats.get("passed", [])
+    told = [(each.nodeid, each.capstdout.strip()) for each in passed if each.capstdout.strip()]
+    if told:
+        terminalreporter.section("what was measured")
+    for name, said in told:
+        terminalreporter.write_line(f"{name}\n    " + said.replace("\n", "\n    "))
 
 
 def missing_real_part(what: str) -> None:

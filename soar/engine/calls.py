@@ -151,8 +151,13 @@ class Calls:
                 tx, action, to, summary=applied.summary, handle=dict(applied.handle), outputs=dict(applied.outputs)
             )
 
+        def at_once(tx: Tx) -> ActionRow:
+            row = outcome(tx)
+            points.reached(Point.OUTCOME_WRITTEN)
+            return row
+
         if self.parts.adapter(action.adapter).verbs[action.verb].repeat is Repeat.UNSAFE:
-            return self._verify(self._write(context, self._answer(action, outcome).write), context)
+            return self._verify(self._write(context, self._answer(action, at_once).write), context)
         looked = self._looked(action)
         return self._answer(action, lambda tx: self._said(tx, outcome(tx), context, looked), applied)
 
@@ -195,7 +200,11 @@ class Calls:
         return action.state is State.ACCEPTED and not self._too_late(action)
 
     def _without_looking(self, tx: Tx, action: ActionRow, context: Context) -> ActionRow:
-        expects = VERBS[action.verb].expects
+        verb = VERBS[action.verb]
+        if action.state is State.ACCEPTED and verb.on_doubt == "ask" and not verb.reads:
+            said = "taken for later, and there is nothing at the target that would show whether it was done"
+            return outcomes.doubt(tx, action, said)
+        expects = verb.expects
         if expects and action.outputs.get(expects) is not True:
             said = f"not {expects}: {', '.join(map(str, action.outputs.get('found', []))) or action.summary}"
             return outcomes.gave_up(tx, action, State.NOT_EFFECTIVE, said)

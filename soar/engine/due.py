@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +22,6 @@ from soar.store import streams, timers, work
 from soar.store.session import Tx
 
 log = structlog.get_logger("soar.due")
-SWEEP_SECONDS = 10.0
 PUT_OFF = timedelta(seconds=30)
 """How long a timer that broke is put off."""
 LOCKED = (1.0, 5.0)
@@ -94,14 +92,9 @@ class _Taking:
         return True
 
 
-def sweep(parts: Parts, held: Callable[[], Collection[str]]) -> None:
-    """Lengthen the claims of living workers, and free those that nobody lengthens."""
-
-    def write(tx: Tx) -> int:
-        work.extend(tx, [work_id for work_id in held() if work_id])
-        return work.free_expired(tx)
-
-    freed = parts.store.write(write)
+def sweep(parts: Parts) -> None:
+    """Free the claims that nobody lengthens: their workers are gone, or were frozen for too long."""
+    freed = parts.store.write(work.free_expired)
     if freed:
         log.warning("claims_freed", claims=freed)
 
@@ -114,15 +107,15 @@ def note_clock(parts: Parts) -> None:
         parts.store.write(lambda tx: streams.append(tx, streams.SYSTEM, Kind.SYSTEM_CLOCK_STEPPED, data=data))
 
 
-def poll(parts: Parts, stop: threading.Event, bell: threading.Event, held: Callable[[], Collection[str]]) -> None:
+def poll(parts: Parts, stop: threading.Event, bell: threading.Event) -> None:
     """Fire timers and sweep claims until told to stop; sleeps until the next timer, or until the bell rings."""
     swept = 0.0
     while not stop.is_set():
         at = None
         try:
             note_clock(parts)
-            if time.monotonic() - swept > SWEEP_SECONDS:
-                sweep(parts, held)
+            if time.monotonic() - swept > parts.sweep_seconds:
+                sweep(parts)
                 swept = time.monotonic()
             fire_due(parts, stop)
             with parts.store.read() as conn:

@@ -26,6 +26,9 @@ class Parts:
     drift_seconds: float = 900.0
     """How often the target of each standing effect is asked whether it still stands."""
 
+    sweep_seconds: float = 10.0
+    """How often claims are looked through for those that nobody lengthens."""
+
     def adapter_for(self, verb: str) -> Adapter:
         """The first connected adapter that can do this verb; raises NotFound."""
         for adapter in self.adapters.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,10 @@ class StepPlan:
 
     actions: tuple[Planned, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+
+    def without(self, done: Collection[tuple[str, Target]]) -> StepPlan:
+        """The plan without what was brought about already: verb and target of each."""
+        return replace(self, actions=tuple(each for each in self.actions if (each.verb, each.target) not in done))
 
 
 def plan_step(

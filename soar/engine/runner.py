@@ -7,17 +7,20 @@ target was looked at before. That look is a guess; what the commit finds otherwi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from soar.clock import boot_seconds
 from soar.engine import conductor, outcomes, points, running
+from soar.engine.entering import Ahead, Entered
+from soar.engine.job import Done, Ended, Job, Parked, parked
 from soar.engine.parts import Parts
 from soar.engine.points import Point
 from soar.engine.running import Known
 from soar.engine.signals import Decision, Perform
-from soar.engine.steps import Ahead, Done, Ended, Entered, Job, Parked, Steps, parked
+from soar.engine.steps import Steps
 from soar.errors import Invalid, NotFound, StaleFence, Unavailable
 from soar.events import Kind
 from soar.protocol import UNSETTLED, State
@@ -42,8 +45,10 @@ class _Next:
 class Runner:
     """A worker: takes one piece of work at a time, as often as it is asked to."""
 
-    def __init__(self, parts: Parts, owner: Owner) -> None:
+    def __init__(self, parts: Parts, owner: Owner, stopping: Callable[[], bool] = lambda: False) -> None:
         self.parts = parts
+        self.stopping = stopping
+        """Asked before each step: True ends a branch after the step that is under way."""
         self.owner = owner
         self.steps = Steps(parts)
         self.holding = ""
@@ -104,20 +109,23 @@ class Runner:
         """What the step came to, the run's new state, and the next step's intent, in one commit."""
         guess, ahead = self._look_ahead(job, done.expected) if isinstance(done.expected, Ended) else (None, None)
 
+        going_on = None if self.stopping() else self.owner
+
         def write(tx: Tx) -> _Next | None:
+            standing = work.check_fence(tx, job.work)
             came = done.write(tx)
             points.reached(Point.OUTCOME_WRITTEN)
             if isinstance(came, Parked):
                 parked(tx, job.work, came)
                 return None
             same = guess if came == done.expected else None
-            taken = running.step_ended(tx, job.work, came, job.known, self.owner, same)
+            taken = running.step_ended(tx, job.work, came, job.known, standing, going_on, same)
             if taken is None:
                 return None
             following = Job(work=taken[0], known=taken[1])
             if ahead is None or not ahead.fits(following.work):
                 return _Next(following, None)
-            return _Next(following, self.steps.enter(tx, following, ahead, work.FRESH))
+            return _Next(following, self.steps.entering.enter(tx, following, ahead, work.FRESH))
 
         following = self.parts.store.write(write)
         points.reached(Point.OUTCOME_STORED)
@@ -139,7 +147,10 @@ class Runner:
                 step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
             )  # fmt: skip
             following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
-            return guess, None if following.soar.verb == "watch" else self.steps.ahead(following, new=True)
+            if following.soar.verb == "watch":
+                return guess, None
+            # In the main branch nothing is stored before its work is; a group stores its members' actions first.
+            return guess, self.steps.entering.ahead(following, new=not first.branch)
         except (Invalid, NotFound):  # said where the step is performed
             return guess, None
 
@@ -175,8 +186,9 @@ class Runner:
 
     def _gave_up(self, tx: Tx, row: WorkRow, why: str) -> None:
         """The step has failed; what it had sent, and nobody can settle now, is left to a person."""
+        standing = work.check_fence(tx, row)
         for action in actions.of_step(tx.conn, f"run:{row.run_id}", row.occurrence, row.attempt):
             if action.state in UNSETTLED - {State.IN_DOUBT}:
                 outcomes.doubt(tx, action, why)
         known = Known.of(tx.conn, runs.get(tx.conn, row.run_id))
-        running.step_ended(tx, row, Ended("failed", reason=f"{why}; the log has the trace"), known)
+        running.step_ended(tx, row, Ended("failed", reason=f"{why}; the log has the trace"), known, standing)

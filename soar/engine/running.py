@@ -35,7 +35,7 @@ from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
 from soar.store.tables import runs as run_table
-from soar.store.work import Owner
+from soar.store.work import Owner, Standing
 from soar.verbs import VERBS, OnExpiry
 
 PRIORITY = {6: 100, 5: 90, 4: 70, 3: 50, 2: 30, 1: 10, 0: 10}
@@ -129,7 +129,13 @@ def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
 
 
 def step_ended(
-    tx: Tx, row: WorkRow, done: StepResult, known: Known, owner: Owner | None = None, guess: Decision | None = None
+    tx: Tx,
+    row: WorkRow,
+    done: StepResult,
+    known: Known,
+    standing: Standing,
+    owner: Owner | None = None,
+    guess: Decision | None = None,
 ) -> tuple[WorkRow, Known] | None:
     """The step's end, the run's new state and the next work, in one commit.
 
@@ -137,7 +143,7 @@ def step_ended(
     as it is now. None where there is nothing, or where something else goes first. `guess`: what the
     conductor said to this end of this run before; it holds if the run has not moved on meanwhile.
     """
-    standing = work.done(tx, row)
+    work.done(tx, row)
     soar = known.playbook.workflow[row.step_id].soar
     incidents.event(
         tx, known.row.incident_id, Kind.STEP_ENDED,

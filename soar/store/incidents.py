@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,20 +25,21 @@ from soar.model import (
     Target,
     Verdict,
 )
-from soar.store import streams
+from soar.store import locks, streams
 from soar.store.session import Tx
-from soar.store.tables import alerts, incidents, links, observables, scope
+from soar.store.tables import alerts, incidents, observables, scope
 
 _NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
-Link = tuple[str, str]
-"""What ties alerts together: (kind, value), kind being host, account or address."""
+
+
+_LAST_NUMBER = sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0))
 
 
 def open_new(tx: Tx, title: str, severity: Severity, actor: Actor, why: str) -> str:
     """Open an incident: suspected, new, in detection. Returns its id."""
     incident_id = new_id()
-    # Two that open at once on PostgreSQL take the same number; the one that loses runs again.
-    number = tx.conn.execute(sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0))).scalar_one() + 1
+    locks.hold(tx, ["incident number"])
+    number = tx.run(_LAST_NUMBER).scalar_one() + 1
     tx.conn.execute(
         incidents.insert().values(
             id=incident_id, number=number, title=title, status=IncidentStatus.NEW.value,
@@ -85,34 +86,6 @@ def set_status(tx: Tx, incident_id: str, status: IncidentStatus, actor: Actor) -
     """Move the incident's status (OCSF 2005) on, with its event."""
     update(tx, incident_id, status=status.value)
     event(tx, incident_id, Kind.INCIDENT_STATUS_SET, actor=actor, data={"status": status.value})
-
-
-def find_linked(conn: sa.Connection, wanted: Iterable[Link], since: datetime) -> tuple[str, list[Link]] | None:
-    """The open incident seen most recently that shares a host, account or address, and what it shares."""
-    wanted = list(wanted)
-    if not wanted:
-        return None
-    matches = sa.or_(*(sa.and_(links.c.kind == kind, links.c.value == value) for kind, value in wanted))
-    rows = conn.execute(
-        sa.select(links.c.incident_id, links.c.kind, links.c.value)
-        .join(incidents, incidents.c.id == links.c.incident_id)
-        .where(matches, links.c.seen_at >= since, incidents.c.status != IncidentStatus.CLOSED.value)
-        .order_by(links.c.seen_at.desc())
-    ).all()
-    if not rows:
-        return None
-    chosen = rows[0].incident_id
-    return chosen, sorted({(row.kind, row.value) for row in rows if row.incident_id == chosen})
-
-
-def add_links(tx: Tx, incident_id: str, wanted: Iterable[Link]) -> None:
-    """Remember what later alerts may be tied to this incident by."""
-    for kind, value in wanted:
-        where = (links.c.incident_id == incident_id, links.c.kind == kind, links.c.value == value)
-        if not tx.conn.execute(links.update().where(*where).values(seen_at=tx.now)).rowcount:
-            tx.conn.execute(
-                links.insert().values(id=new_id(), incident_id=incident_id, kind=kind, value=value, seen_at=tx.now)
-            )
 
 
 def add_scope(

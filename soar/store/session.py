@@ -29,8 +29,11 @@ GROUP = 64
 """At most so many writes share one commit."""
 RACES = 12
 """How often a function that lost a race on PostgreSQL is run again."""
-_LOST = {"40001", "40P01", "23505"}
-"""SQLSTATE of a serialization failure, a deadlock, a duplicate key."""
+_LOST = {"40001": RACES, "40P01": RACES, "23505": 3}
+"""How often what failed with this SQLSTATE is tried: a serialization failure, a deadlock, a duplicate key (which
+may be a race, and may be a name that is simply taken)."""
+_REFUSED = "P0001"
+"""SQLSTATE of what a trigger of ours refuses."""
 
 
 class Pending(Protocol):
@@ -147,6 +150,7 @@ class Store:
         self._leader = 0
         self._writer: sa.Connection | None = None
         self._closed = False
+        self._mine = threading.local()
 
     def write(self, function: Callable[[Tx], T]) -> T:
         """Run a function in a write transaction and return its result once that is durable.
@@ -236,6 +240,15 @@ class Store:
 
     def _race(self, mine: _Write[Any]) -> None:
         """A transaction of its own; run again while others are faster."""
+        if getattr(self._mine, "writes", False):
+            raise RuntimeError("a write inside a write would wait for itself")
+        self._mine.writes = True
+        try:
+            self._run_again(mine)
+        finally:
+            self._mine.writes = False
+
+    def _run_again(self, mine: _Write[Any]) -> None:
         for lost in range(RACES):
             mine.error = None
             try:
@@ -244,14 +257,16 @@ class Store:
                 return
             except sa.exc.DBAPIError as error:
                 mine.error = _named(error)
-                if getattr(error.orig, "sqlstate", None) not in _LOST:
+                if lost + 1 >= _LOST.get(getattr(error.orig, "sqlstate", ""), 0):
                     return
             time.sleep(random.uniform(0, 0.005 * 2 ** min(lost, 5)))  # noqa: S311 - to let the others go first
 
 
 def _named(error: BaseException) -> BaseException:
     """What the driver could not do, as the error that the house knows."""
-    if isinstance(error, sa.exc.IntegrityError):
+    if not isinstance(error, sa.exc.DBAPIError):
+        return error
+    if isinstance(error, sa.exc.IntegrityError) or getattr(error.orig, "sqlstate", "") == _REFUSED:
         return Conflict(f"the database refuses this: {_first_line(error)}")
     if isinstance(error, sa.exc.OperationalError | sa.exc.InternalError) or (
         isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated

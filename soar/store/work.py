@@ -163,11 +163,9 @@ def wake(tx: Tx, work_id: str) -> bool:
 _DONE = work.update().where(work.c.id == sa.bindparam("row")).values(state="done", owner=None)
 
 
-def done(tx: Tx, row: WorkRow) -> Standing:
-    """End a row that this worker holds."""
-    standing = check_fence(tx, row)
+def done(tx: Tx, row: WorkRow) -> None:
+    """End a row that this worker holds, as `check_fence` has said in this transaction."""
     tx.run(_DONE, {"row": row.id})
-    return standing
 
 
 def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
@@ -258,29 +256,3 @@ def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Ma
 def disarm(tx: Tx, kind: str, ref: str) -> None:
     """Drop the timers of a kind for a row."""
     tx.conn.execute(due.delete().where(due.c.kind == kind, due.c.ref == ref, due.c.state == "armed"))
-
-
-def due_now(conn: sa.Connection, now: datetime) -> str | None:
-    """The id of the earliest timer whose time has come."""
-    query = sa.select(due.c.id).where(due.c.state == "armed", due.c.at <= now).order_by(due.c.at).limit(1)
-    found: str | None = conn.execute(query).scalar()
-    return found
-
-
-def take(tx: Tx, timer_id: str) -> Any | None:
-    """A timer, marked as fired; None when another poller took it first."""
-    taken = tx.conn.execute(due.update().where(due.c.id == timer_id, due.c.state == "armed").values(state="fired"))
-    return tx.conn.execute(sa.select(due).where(due.c.id == timer_id)).one() if taken.rowcount else None
-
-
-def postpone(tx: Tx, timer_id: str, by: timedelta) -> None:
-    """Put a timer off, so that one that cannot fire holds up no other."""
-    tx.conn.execute(due.update().where(due.c.id == timer_id, due.c.state == "armed").values(at=tx.now + by))
-
-
-def next_due(conn: sa.Connection) -> datetime | None:
-    """When the next timer becomes due."""
-    at: datetime | None = conn.execute(
-        sa.select(due.c.at).where(due.c.state == "armed").order_by(due.c.at).limit(1)
-    ).scalar()
-    return at

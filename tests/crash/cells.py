@@ -231,7 +231,7 @@ class Cell:
             with engine.connect() as conn:
                 return drills.settled(conn)
 
-        if not _until(settled, 15):
+        if not _until(settled, 30):
             self.wrong.append("the nodes did not come to an end")
 
     def _heard(self, child: Child, *, settles: bool) -> list[str]:
@@ -247,8 +247,7 @@ class Cell:
         stored = action.state.value if action else ""
         if stored in ("planned", "ready") and not self.row.between:
             stored = ""
-        unsafe = self.column in ("C", "C+")
-        wanted = (self.row.between_unsafe if unsafe else None) or self.row.between
+        wanted = self.row.between
         if stored != wanted:
             self.wrong.append(f"between the workers the action is {stored!r}, not {wanted!r}")
         self.wrong += [f"between the workers: {one}" for one in findings(books, running=True)]

@@ -26,7 +26,7 @@ def runner(of: Parts, name: str, boot: str) -> Runner:
 
 def sweep(of: Parts) -> None:
     """Free the claims that nobody lengthens."""
-    due.sweep(of, list)
+    due.sweep(of)
 
 
 def fire_due(of: Parts) -> int:

@@ -32,7 +32,6 @@ class Row:
     target: str = ""
     story: str = "act"
     between: str | None = None
-    between_unsafe: str | None = None
 
     @property
     def freezes(self) -> bool:
@@ -95,10 +94,8 @@ MATRIX: tuple[Row, ...] = (
         why="the answer was heard and lost with the process: inspection finds it and it is adopted",
     ),
     Row(
-        id="K5", at="outcome_written", act="kill", ends={**_DONE_UNHEARD, "C": "done 1 1", "B-": "in_doubt 1 1"},
-        between="calling", between_unsafe="confirmed",
-        why="outcome, event and next work are one transaction: nothing of it is stored, so it is as K4; of class C the "
-        "answer is stored at once, in a commit of its own, so there it is known",
+        id="K5", at="outcome_written", act="kill", ends={**_DONE_UNHEARD, "B-": "in_doubt 1 1"}, between="calling",
+        why="outcome, event and next work are one transaction: nothing of it is stored, so it is as K4",
     ),
     Row(
         id="K6", at="outcome_stored", act="kill", ends=_ONCE,
@@ -146,7 +143,7 @@ MATRIX: tuple[Row, ...] = (
                 "as K2: it stands still, so it is repeated; class C is asked about",
             ),
             ("answered", _UNDONE_UNHEARD, "as K4: it is gone, whoever ended it; a blind undo is in doubt"),
-            ("outcome_written", _UNDONE, "as K5"),
+            ("outcome_written", _UNDONE_UNHEARD, "as K5"),
             ("outcome_stored", _UNDONE, "as K6"),
         )
     ),

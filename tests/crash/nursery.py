@@ -6,6 +6,7 @@ same way (`started`, `stopped`, `ended`). It ends, with its children, when its i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -48,13 +49,15 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Send a signal, while it lives."""
-        if self.status is None:
-            os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ended, and the news of it is on its way
+            if self.status is None:
+                os.kill(self.pid, number)
 
     def slay(self) -> None:
         """End it and all that it forked, at once."""
         if self.status is None:
-            os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended, and the news of it is on its way
+                os.killpg(self.pid, signal.SIGKILL)
             self.until("ended")
 
     @property

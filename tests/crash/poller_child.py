@@ -45,7 +45,7 @@ def main(url: str, freeze_at: int, idle: str) -> None:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     print(json.dumps({"ready": os.getpid()}), flush=True)
-    due.poll(parts, over, threading.Event(), list)
+    due.poll(parts, over, threading.Event())
     store.close()
 
 

@@ -41,26 +41,6 @@ def test_a_service_takes_in_and_a_node_elsewhere_does(town: Town) -> None:
     assert (health["database"], health["broker"], health["serving"]) == ("postgresql", "ok", 1)
 
 
-def test_a_broker_that_forgets_or_dies_costs_seconds_and_nothing_else(town: Town, broker: Redis) -> None:
-    before = [town.run() for _ in range(2)]
-    runs = [town.begin() for _ in range(4)]
-    broker.flush()
-    assert until(lambda: all(town.status(run) == "succeeded" for run in runs))
-    runs = [town.begin() for _ in range(4)]
-    broker.kill()
-    assert until(lambda: all(town.status(run) == "succeeded" for run in runs))
-    without = [town.run() for _ in range(2)]
-    away = until(lambda: town.serve.health().json()["broker"] == "away" and town.serve.health())
-    assert away.status_code == 200
-    broker.start()
-    assert until(lambda: town.serve.health().json()["broker"] == "ok")
-    after = [town.run() for _ in range(2)]
-    told = [f"{name} {max(each):.2f} s" for name, each in (("before", before), ("dead", without), ("after", after))]
-    print(f"\nslowest of two runs: {', '.join(told)}")
-    assert max(without) < max(before) + 4
-    assert town.worker.process.poll() is None
-
-
 def envelope(body: Any, headers: dict[str, Any] | None = None, **properties: Any) -> bytes:
     """A message as it lies in the queue; by default one of ours, but for what is given."""
     ours = {
@@ -129,6 +109,26 @@ def test_what_is_no_message_of_ours_is_dropped_and_counted(town: Town) -> None:
     said = town.worker.said()
     assert "Traceback" not in said
     assert len(said) < 20_000
+
+
+def test_a_broker_that_forgets_or_dies_costs_seconds_and_nothing_else(town: Town, broker: Redis) -> None:
+    before = [town.run() for _ in range(2)]
+    runs = [town.begin() for _ in range(4)]
+    broker.flush()
+    assert until(lambda: all(town.status(run) == "succeeded" for run in runs))
+    runs = [town.begin() for _ in range(4)]
+    broker.kill()
+    assert until(lambda: all(town.status(run) == "succeeded" for run in runs))
+    without = [town.run() for _ in range(2)]
+    away = until(lambda: town.serve.health().json()["broker"] == "away" and town.serve.health())
+    assert away.status_code == 200
+    broker.start()
+    assert until(lambda: town.serve.health().json()["broker"] == "ok")
+    after = [town.run() for _ in range(2)]
+    told = [f"{name} {max(each):.2f} s" for name, each in (("before", before), ("dead", without), ("after", after))]
+    print(f"\nslowest of two runs: {', '.join(told)}")
+    assert max(without) < max(before) + 4
+    assert town.worker.process.poll() is None
 
 
 def test_a_ring_never_waits_for_a_broker_that_is_frozen(town: Town, broker: Redis) -> None:

@@ -1,0 +1,180 @@
+"""Opening a step: look outside of any transaction; then plan, guards and the first intent inside of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from soar.engine import approving, planning, releasing
+from soar.engine.binding import variables_at
+from soar.engine.job import Job, Parked
+from soar.engine.outcomes import Context
+from soar.engine.parts import Parts
+from soar.engine.prepare import Look, consider, intend, look
+from soar.events import moment, stamp
+from soar.model import ENGINE
+from soar.playbook.model import Approval, Soar
+from soar.protocol import GOOD, State
+from soar.store import actions
+from soar.store.rows import ActionRow, WorkRow
+from soar.store.session import Tx
+from soar.store.work import Standing
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Actions that are not sent yet, stored or not, and what was seen at their targets just now."""
+
+    occurrence: str
+    attempt: int
+    rows: tuple[ActionRow, ...]
+    looks: Mapping[str, Look]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    earlier: tuple[ActionRow, ...] = ()
+    """What an earlier attempt of the step had brought about: it is not done again."""
+    new: bool = False
+    """Planned for work that did not exist then."""
+
+    def fits(self, row: WorkRow) -> bool:
+        """These are the actions of this work."""
+        return (self.occurrence, self.attempt) == (row.occurrence, row.attempt)
+
+
+@dataclass(slots=True)
+class Entered:
+    """A step's actions after guards: `waiting` says what for, else one of them may be calling."""
+
+    rows: list[ActionRow]
+    left_out: Mapping[str, str]
+    approval: Approval | None
+    waiting: Parked | None = None
+    calling: str = ""
+    """The action whose intent was stored when the step was entered, if there is one."""
+    intended: float = 0.0
+    """Boot time right after that commit."""
+    held: float = 0.0
+    """Seconds until the connected system takes the first call."""
+
+
+class Entering:
+    """Brings the actions of a step before the guards."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def ahead(
+        self, job: Job, occurrence: str = "", soar: Soar | None = None, attempt: int = 0, *, new: bool = False
+    ) -> Ahead:
+        """The actions of a step, as stored or as planned now, and a look at each that is not sent.
+
+        Touches nothing. Without more it is the job's own step. `new`: its work does not exist yet, so
+        nothing can be stored. Raises Invalid and NotFound for a step that cannot be planned.
+        """
+        occurrence, soar, attempt = occurrence or job.work.occurrence, soar or job.soar, attempt or job.work.attempt
+        left_out: Mapping[str, str] = {}
+        with self.parts.store.read() as conn:
+            origin = f"run:{job.run.id}"
+            rows = [] if new else actions.of_step(conn, origin, occurrence, attempt)
+            earlier = [
+                row for turn in range(1, attempt) for row in actions.of_step(conn, origin, occurrence, turn)
+                if row.state in GOOD
+            ]  # fmt: skip
+            if not rows:
+                variables = variables_at(job.playbook, job.state, occurrence)
+                plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
+                done = {(row.verb, row.target) for row in earlier}
+                rows = planning.rows_of(
+                    plan.without(done), run=job.run, step_path=occurrence, step=soar.slug, generation=attempt,
+                    caller=_caller(job), now=self.parts.clock.now(),
+                )  # fmt: skip
+                left_out = dict(plan.left_out)
+        looks = {row.id: look(self.parts, row) for row in rows if row.state is State.PLANNED}
+        return Ahead(occurrence, attempt, tuple(rows), looks, left_out, tuple(earlier), new)
+
+    def enter(self, tx: Tx, job: Job, ahead: Ahead, standing: Standing) -> Entered:
+        """Store what was planned, ask the guards, and where nothing waits store the first intent."""
+        rows, approval = self.considered(tx, job, ahead, job.approval)
+        entered = Entered([*ahead.earlier, *rows], ahead.left_out, approval)
+        entered.waiting = self.waits(job, [(row, approval) for row in rows])
+        if entered.waiting is not None:
+            return entered
+        for index, row in enumerate(entered.rows):
+            if row.state is State.READY and row.id in ahead.looks:
+                begun = intend(tx, self.parts, row, self.context(job, approval), standing)
+                entered.rows[index], entered.held = begun.action, begun.wait
+                entered.calling = row.id if begun.action.state is State.CALLING else ""
+                break
+        return entered
+
+    def considered(
+        self, tx: Tx, job: Job, ahead: Ahead, named: Approval | None
+    ) -> tuple[list[ActionRow], Approval | None]:
+        """The actions as they stand now, stored; every planned one that was looked at is before the guards."""
+        stored = [] if ahead.new else actions.of_step(tx.peek, f"run:{job.run.id}", ahead.occurrence, ahead.attempt)
+        rows = stored or [actions.insert(tx, row, new=True) for row in ahead.rows]
+        approval = self._approval(tx, rows, named)
+        context = self.context(job, approval)
+        return [
+            consider(tx, self.parts, row, context, ahead.looks[row.id])
+            if row.state is State.PLANNED and row.id in ahead.looks
+            else row
+            for row in rows
+        ], approval
+
+    def _approval(self, tx: Tx, rows: Sequence[ActionRow], named: Approval | None) -> Approval | None:
+        """What the playbook names, or the standard one where the engine or the release gate insists."""
+        wanted = approving.wanted(rows, named)
+        if wanted is not None or not any(row.undo_of for row in rows):
+            return wanted
+        insists = any(row.undo_of and releasing.wants_second_person(tx.conn, row) for row in rows)
+        return approving.STANDARD if insists else None
+
+    def waits(self, job: Job, rows: Sequence[tuple[ActionRow, Approval | None]]) -> Parked | None:
+        """What the step waits for before its first call.
+
+        Persons are asked only once nothing waits for evidence, so that they are asked about all of it.
+        """
+        if any(row.state is State.PLANNED for row, _ in rows):
+            return self._not_yet(job, [row for row, _ in rows])
+        waiting = [(row, approval) for row, approval in rows if row.state is State.WAITING]
+        return self.ask(job, waiting) if waiting else None
+
+    def ask(self, job: Job, waiting: Sequence[tuple[ActionRow, Approval | None]]) -> Parked:
+        """Ask for what is not asked yet: one approval for all actions that want the same one."""
+        wishes: dict[Approval, list[ActionRow]] = {}
+        for row, approval in waiting:
+            if row.approval_id is None:
+                wishes.setdefault(approval or approving.STANDARD, []).append(row)
+
+        def ask(tx: Tx) -> None:
+            for approval, rows in wishes.items():
+                approving.ask(tx, rows, approval, job.work, job.run)
+
+        return Parked("waits for an approval", ask if wishes else None)
+
+    def _not_yet(self, job: Job, rows: Sequence[ActionRow]) -> Parked:
+        """Something else goes first: evidence (until it is there, or its time box is spent), or another call."""
+        evidence = any(
+            finding["guard"] == "evidence" and finding["verdict"] == "wait" for row in rows for finding in row.guards
+        )
+        if not evidence:
+            return Parked("another call of the same goes first", seconds=POLL_SECONDS)
+        notes = {"box_started": job.work.notes.get("box_started") or stamp(self.parts.clock.now())}
+        return Parked("evidence must be collected first", seconds=POLL_SECONDS, notes=notes)
+
+    def context(self, job: Job, approval: Approval | None) -> Context:
+        urgency = job.playbook.urgency
+        box_started = job.work.notes.get("box_started")
+        return Context(
+            work=job.work, run=job.run, urgency=urgency,
+            ground=f"urgency {urgency} of {job.playbook.name}" if urgency else "",
+            asked=approving.asked_of(approval) if approval else None,
+            owner=job.run.started_by if not job.run.automatic else "on-call",
+            waiting_since=moment(box_started) if box_started else None,
+        )  # fmt: skip
+
+
+def _caller(job: Job) -> str:
+    return str(ENGINE) if job.run.automatic else f"{job.run.started_kind}:{job.run.started_by}"
