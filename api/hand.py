@@ -163,6 +163,7 @@ class Hand:
             return False
         engine.start()
         runner = engine.runner(f"hand-{self.number}")
+        runner.stopping = lambda: self.stopping
         engine.thread("heart", lambda: beat(engine, [runner]))
         if self.number == 0:
             engine.thread("node", lambda: say_living(engine, lambda: self._board.dropped))

@@ -107,7 +107,7 @@ def stamp(moment: datetime) -> str:
     """UTC, RFC 3339, microseconds, `Z`. Refuses a naive datetime."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone cannot be written down")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def moment(text: str) -> datetime:

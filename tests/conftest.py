@@ -41,9 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The numbers: what tests that passed have said."""
-    passed = terminalreporter.stats.get("passed", [])
-    told = [(each.nodeid, each.capstdout.strip()) for each in passed if each.capstdout.strip()]
+    """The numbers: what tests that passed have said. JSON is no number: it is what a command printed in a test."""
+    passed = [(each.nodeid, each.capstdout.strip()) for each in terminalreporter.stats.get("passed", [])]
+    told = [(name, said) for name, said in passed if said and said[0] not in "{["]
     if told:
         terminalreporter.section("what was measured")
     for name, said in told:

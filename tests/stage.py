@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
+import pytest
 
-from api.wiring import House
+from api.wiring import House, build
 from integrations.estate.server import Lab
 from soar.config import Settings
 from soar.model import ENGINE, Actor
@@ -30,6 +32,20 @@ def until(seen: Callable[[], Any], seconds: float = 20.0) -> Any:
     return seen()
 
 
+one_database = pytest.mark.parametrize("backend", ["sqlite"])
+"""For a story in which nothing happens at once and nobody dies: what it tells is decided above the database, which
+other stories and the tests of the store try on both."""
+_DIRECT = httpx2.Client(trust_env=False)
+
+
+@contextmanager
+def living(settings: Settings) -> Iterator[House]:
+    """A house with its workers running, closed whatever happens in it."""
+    with closing(build(settings)) as house:
+        house.start()
+        yield house
+
+
 class Estate:
     """Asks the lab itself, past the product."""
 
@@ -38,21 +54,18 @@ class Estate:
 
     def log(self, **wanted: Any) -> list[Any]:
         """The lab's own log, filtered by equality."""
-        calls = httpx2.get(f"{self.url}/log", trust_env=False).json()["calls"]
+        calls = _DIRECT.get(f"{self.url}/log").json()["calls"]
         return [call for call in calls if all(call.get(name) == value for name, value in wanted.items())]
 
     def fault(self, **fault: Any) -> None:
         """Let the next matching call meet a fault."""
-        httpx2.post(f"{self.url}/faults", json=fault, trust_env=False).raise_for_status()
+        _DIRECT.post(f"{self.url}/faults", json=fault).raise_for_status()
 
     def act(self, verb: str, target: str, key: str) -> None:
         """Somebody else does something at the estate."""
         kind, _, ident = target.partition(":")
-        answer = httpx2.post(
-            f"{self.url}/v1/apply/{verb}", json={"target": target, "params": {kind: ident}},
-            headers={"X-Soar-Key": key}, trust_env=False,
-        )  # fmt: skip
-        answer.raise_for_status()
+        body = {"target": target, "params": {kind: ident}}
+        _DIRECT.post(f"{self.url}/v1/apply/{verb}", json=body, headers={"X-Soar-Key": key}).raise_for_status()
 
 
 class Service:

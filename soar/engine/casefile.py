@@ -13,6 +13,7 @@ from soar.guards.case import ApprovalFacts, Case, Vote
 from soar.model import EntityKind, Observable, Verdict
 from soar.store import actions, incidents, people, runs
 from soar.store.rows import ActionRow
+from soar.store.statement import Statement
 from soar.store.tables import approvals, evidence_items, observables, scope, switches, votes
 from soar.store.tables import incidents as incidents_table
 from soar.verbs import BLOCK_VERB, VERBS
@@ -49,9 +50,8 @@ def gather(
     verb = VERBS[action.verb]
     if run is None and action.run_id:
         run = runs.get(conn, action.run_id)
-    known = conn.execute(
-        _KNOWN, {"of": action.incident_id, "of_kind": action.target.kind.value, "named": action.target.id}
-    ).one()
+    wanted = {"of": action.incident_id, "of_kind": action.target.kind.value, "named": action.target.id}
+    known: Any = _KNOWN.run(conn, wanted).first()
     confirmer = known.confirmed_by or ""
     starter = run.started_by if run and not run.automatic else ""
     taken, box_started = _evidence(conn, action) if verb.destroys else (frozenset(), None)
@@ -73,16 +73,15 @@ def gather(
         box_started=min(began) if (began := [at for at in (box_started, waiting_since) if at]) else None,
         approved_skip_evidence=_asked_without_evidence(action),
         victim_addresses=_victims(conn, action),
-        switches=frozenset((known.thrown or "").split("\n")) - {""},
+        switches=frozenset(each.name for each in _THROWN.run(conn, {}).all()),
         approval=_approval(conn, action, asked, starter or confirmer, now),
         action_digest=action.digest,
     )
 
 
-_KNOWN = (
+_KNOWN = Statement(
     sa.select(
         incidents_table.c.confirmed_by, scope.c.entity,
-        sa.select(sa.func.aggregate_strings(switches.c.name, "\n")).scalar_subquery().label("thrown"),
     )
     .outerjoin_from(
         incidents_table, scope,
@@ -93,7 +92,8 @@ _KNOWN = (
     )
     .where(incidents_table.c.id == sa.bindparam("of"))
 )  # fmt: skip
-"""Of one target in one incident: who confirmed it, what is known of the target, which switches are thrown."""
+"""Of one target in one incident: who confirmed it, and what is known of the target."""
+_THROWN = Statement(sa.select(switches.c.name))
 _BLOCKS = frozenset(BLOCK_VERB.values())
 
 

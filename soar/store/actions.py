@@ -16,13 +16,14 @@ from soar.protocol import MOVES, State, check_move
 from soar.store import streams
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import actions as table
 from soar.verbs import VERBS
 
 _KEY = ("origin", "step_path", "command_index", "target", "verb", "generation")
 _SAME = sa.select(table).where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in _KEY))
 _BY_ID = sa.select(table).where(table.c.id == sa.bindparam("key"))
-_INSERT = table.insert()
+_INSERT = Statement(table.insert())
 
 
 @dataclass(slots=True)
@@ -87,9 +88,9 @@ class _Moved:
 
 
 @lru_cache(maxsize=256)
-def _update(names: tuple[str, ...]) -> sa.Update:
+def _update(names: tuple[str, ...]) -> Statement:
     """Change these columns of an action that still stands where it was read."""
-    return (
+    return Statement(
         table.update()
         .where(table.c.id == sa.bindparam("row"), table.c.state == sa.bindparam("stood"))
         .values({name: sa.bindparam(f"to_{name}") for name in names})

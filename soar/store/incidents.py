@@ -27,6 +27,7 @@ from soar.model import (
 )
 from soar.store import locks, streams
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import alerts, incidents, observables, scope
 
 _NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
@@ -124,10 +125,12 @@ def set_scope(tx: Tx, incident_id: str, target: str, status: ScopeStatus, actor:
 
 
 _SCOPE = sa.select(scope).where(scope.c.incident_id == sa.bindparam("of")).order_by(scope.c.id)
-_SCOPE_ROW = sa.select(scope).where(
-    scope.c.incident_id == sa.bindparam("of"),
-    scope.c.kind == sa.bindparam("of_kind"),
-    scope.c.entity_id == sa.bindparam("named"),
+_SCOPE_ROW = Statement(
+    sa.select(scope).where(
+        scope.c.incident_id == sa.bindparam("of"),
+        scope.c.kind == sa.bindparam("of_kind"),
+        scope.c.entity_id == sa.bindparam("named"),
+    )
 )
 
 
@@ -138,7 +141,7 @@ def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:
 
 def scope_row(conn: sa.Connection, incident_id: str, target: Target) -> Any | None:
     """What the scope of an incident says of one target."""
-    return conn.execute(_SCOPE_ROW, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
+    return _SCOPE_ROW.run(conn, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
 
 
 def entity_of(row: Any) -> Entity:

@@ -11,6 +11,7 @@ from soar.errors import NotFound
 from soar.playbook import cacao_form
 from soar.playbook.model import Playbook
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import playbooks, runs
 
 
@@ -69,7 +70,7 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
 
 _RUN = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
 _LOCKED = _RUN.with_for_update()
-_SAVE = (
+_SAVE = Statement(
     runs.update()
     .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))
     .values(state=sa.bindparam("to_state"), version=runs.c.version + 1)

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from soar.errors import Conflict, Unavailable
 from soar.ports import Clock, Doorbell
+from soar.store.statement import Statement
 
 T = TypeVar("T")
 GROUP = 64
@@ -71,8 +72,10 @@ class Tx:
         """The connection as it is, for reads that cannot meet what is pending."""
         return self._conn
 
-    def run(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+    def run(self, statement: sa.Executable | Statement, parameters: Any = None) -> Any:
         """Execute without writing what is pending first."""
+        if isinstance(statement, Statement):
+            return statement.run(self._conn, parameters)
         return self._conn.execute(statement, parameters)
 
     def pending(self, key: str) -> Any | None:

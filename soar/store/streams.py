@@ -16,6 +16,7 @@ from soar.ids import new_id
 from soar.model import ENGINE, Actor, Event
 from soar.phases import Phase
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import event_values, events, heads, unsealed
 
 SYSTEM = "system"
@@ -112,15 +113,15 @@ class _Unwritten:
             tx.run(_VALUE, values)
 
 
-_EVENT, _VALUE, _UNSEALED = events.insert(), event_values.insert(), unsealed.insert()
-_LAST = (
+_EVENT, _VALUE, _UNSEALED = Statement(events.insert()), Statement(event_values.insert()), Statement(unsealed.insert())
+_LAST = Statement(
     sa.select(events.c.seq, events.c.hash)
     .where(events.c.stream == sa.bindparam("head"))
     .order_by(events.c.seq.desc())
     .limit(1)
 )
-_HEAD = sa.select(heads.c.seq, heads.c.hash).where(heads.c.stream == sa.bindparam("head")).with_for_update()
-_MOVE_HEAD = (
+_HEAD = Statement(sa.select(heads.c.seq, heads.c.hash).where(heads.c.stream == sa.bindparam("head")).with_for_update())
+_MOVE_HEAD = Statement(
     heads.update()
     .where(heads.c.stream == sa.bindparam("head"))
     .values(seq=sa.bindparam("to_seq"), hash=sa.bindparam("to_hash"))

@@ -13,6 +13,7 @@ from soar.errors import StaleFence
 from soar.ids import new_id
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import due, runs, work
 
 CLAIM = timedelta(seconds=60)
@@ -49,8 +50,8 @@ _SAME = sa.select(work.c.id).where(
 )
 # On PostgreSQL, where workers stand on several machines, claims count the server's time.
 _UNTIL = {False: sa.bindparam("until"), True: sa.func.clock_timestamp() + sa.bindparam("until", type_=sa.Interval)}
-_ADD = work.insert()
-_ADD_HELD = {postgres: work.insert().values(claimed_until=until) for postgres, until in _UNTIL.items()}
+_ADD = Statement(work.insert())
+_ADD_HELD = {postgres: Statement(work.insert().values(claimed_until=until)) for postgres, until in _UNTIL.items()}
 
 
 def add(
@@ -68,7 +69,7 @@ def add(
         "id": work_id, "run_id": run_id, "occurrence": occurrence, "attempt": attempt, "kind": kind,
         "step_id": step_id, "branch": branch, "state": "claimed" if owner else "ready", "priority": priority,
         "fence": 1 if owner else 0, "created_at": tx.now, "notes": {}, "losses": 0,
-        "owner": owner.name if owner else None, "boot": owner.boot if owner else None,
+        "owner": owner.name if owner else None, "boot": owner.boot if owner else None, "claimed_until": None,
     }  # fmt: skip
     if owner:
         tx.run(_ADD_HELD[tx.postgres], {**row, "until": _until(tx, owner.claim)})
@@ -83,11 +84,13 @@ _READY = sa.select(work).where(work.c.state == "ready").limit(1).with_for_update
 _BEST = _READY.where(work.c.priority == _TOP).order_by(work.c.id)
 _ANY = _READY.order_by(work.c.priority.desc(), work.c.id)
 _CLAIM = {
-    postgres: work.update()
-    .where(work.c.id == sa.bindparam("row"))
-    .values(
-        state="claimed", owner=sa.bindparam("by"), boot=sa.bindparam("at_boot"), fence=sa.bindparam("to_fence"),
-        claimed_until=until,
+    postgres: Statement(
+        work.update()
+        .where(work.c.id == sa.bindparam("row"))
+        .values(
+            state="claimed", owner=sa.bindparam("by"), boot=sa.bindparam("at_boot"), fence=sa.bindparam("to_fence"),
+            claimed_until=until,
+        )
     )
     for postgres, until in _UNTIL.items()
 }  # fmt: skip
@@ -111,7 +114,7 @@ def any_ready(conn: sa.Connection) -> bool:
 
 _ONE_READY = sa.select(work.c.id).where(work.c.state == "ready").limit(1)
 _HIGHER = sa.alias(work, "higher")
-_STANDING = (
+_STANDING = Statement(
     sa.select(
         work.c.fence, work.c.state, work.c.notes, runs.c.status,
         sa.exists().where(_HIGHER.c.state == "ready", _HIGHER.c.priority > work.c.priority).label("overtaken"),
@@ -124,7 +127,7 @@ _STANDING = (
 
 def check_fence(tx: Tx, row: WorkRow) -> Standing:
     """Raises StaleFence unless this claim is still the row's newest; the lock is kept to the commit."""
-    now = tx.run(_STANDING, {"row": row.id}).one()
+    now = tx.run(_STANDING, {"row": row.id}).first()
     if now.fence != row.fence or now.state != "claimed":
         raise StaleFence(f"work {row.id} was taken over (fence {row.fence}, now {now.fence}, {now.state})")
     return Standing(bool(now.notes.get(ABANDONED)), now.status == "paused", bool(now.overtaken))
@@ -160,7 +163,7 @@ def wake(tx: Tx, work_id: str) -> bool:
     return notes is not None
 
 
-_DONE = work.update().where(work.c.id == sa.bindparam("row")).values(state="done", owner=None)
+_DONE = Statement(work.update().where(work.c.id == sa.bindparam("row")).values(state="done", owner=None))
 
 
 def done(tx: Tx, row: WorkRow) -> None:

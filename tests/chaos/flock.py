@@ -31,12 +31,14 @@ class Member:
     expected: bool = True
     """Whether its end, should it have come, is our doing."""
     process: subprocess.Popen[bytes] | None = None
+    ready_since: float = 0.0
+    """When it was first seen to be ready (monotonic); 0 before."""
     _log: Path = Path()
 
     def start(self) -> None:
         """Start it; it is ready when it says so."""
         self.starts += 1
-        self.expected = False
+        self.expected, self.ready_since = False, 0.0
         self._log = self.folder / f"{self.name}-{self.starts}.out"
         command = [sys.executable, "-m", "tests.chaos.node", *self.words, "--with-parent"]
         with self._log.open("wb") as out, (self.folder / f"{self.name}.err").open("ab") as err:
@@ -49,7 +51,13 @@ class Member:
 
     @property
     def ready(self) -> bool:
-        return self.alive and self._log.read_bytes().startswith(b"READY ")
+        if not self.ready_since and self._log.read_bytes().startswith(b"READY "):
+            self.ready_since = time.monotonic()
+        return self.alive and self.ready_since > 0
+
+    def ready_for(self, seconds: float) -> bool:
+        """It has been ready for so long."""
+        return self.ready and time.monotonic() - self.ready_since >= seconds
 
     @property
     def pid(self) -> int:
@@ -106,7 +114,7 @@ class Flock:
         """Start again whoever has ended."""
         for member in self.members:
             if not member.alive:
-                if not member.expected and member._log.read_bytes().startswith(b"READY "):
+                if not member.expected and member.ready_since:
                     code = member.process.returncode if member.process else None
                     self.deserted.append(f"{member.name} ended by itself with {code}: {member.said()[-1500:]}")
                 member.start()

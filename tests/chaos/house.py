@@ -22,7 +22,7 @@ CLAIM = 1.0
 """Seconds that a claim holds."""
 TOGETHER = 5
 """So many runs share an incident, and so the stream of its events."""
-SLUG = "chaos"
+SLUG, GATED = "chaos", "chaos-gated"
 STEPS = (
     ("look", "verify_clean", "{host: $host}", ""),
     ("cut", "quarantine_file", "{host: $host, path: /tmp/dropper}", ", review: 24h"),
@@ -32,8 +32,7 @@ STEPS = (
     ("check", "verify_clean", "{host: $host}", ""),
 )
 """A read, two that set a state, one that takes our key, one that is unsafe to repeat, and a read."""
-_HEAD = """id: chaos
-name: Chaos
+_HEAD = """name: Chaos
 created: 2026-11-23T09:00:00.000Z
 modified: 2026-11-23T09:00:00.000Z
 types: [mitigation]
@@ -52,19 +51,22 @@ class House:
     target: Target
     database: str = ""
     broker: str = ""
-    gated: bool = False
-    """The first step waits for an approval."""
 
     @property
     def data(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def playbooks(self) -> tuple[Path, ...]:
+        """One that runs through, and one that waits for an approval first."""
+        return self.folder / f"{SLUG}.yaml", self.folder / f"{GATED}.yaml"
 
     def settings(self) -> Settings:
         """The settings of every process of this house."""
         return Settings.model_validate(
             {
                 "data": self.data, "database_url": self.database, "broker_url": self.broker, "workers": 4,
-                "claim_seconds": CLAIM, "playbooks": (self.folder / "chaos.yaml",),
+                "claim_seconds": CLAIM, "playbooks": self.playbooks,
                 "adapters": {"target": {"kind": "chaos", "socket": str(self.target.path), "cell": CELL}},
                 "guards": {"hard": {"names": ("soar*",)}, "evidence_box": 0.0},
             }
@@ -82,11 +84,8 @@ class House:
     def prepare(self, runs: int) -> tuple[str, list[str]]:
         """Make the database, with the incidents for so many runs; returns a key, and the incident of each run."""
         self.data.mkdir(mode=0o700, parents=True)
-        lines = [f"  - {{id: {slug}, do: {verb}, with: {given}{more}}}" for slug, verb, given, more in STEPS]
-        if self.gated:
-            approval = "{any_of: [responder], persons: 1, within: 30d, on_timeout: deny}"
-            lines[0] = f"{lines[0][:-1]}, approval: {approval}}}"
-        (self.folder / "chaos.yaml").write_text(_HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+        for slug, path in zip((SLUG, GATED), self.playbooks, strict=True):
+            path.write_bytes(book(slug))
         migrate(self.settings().url)
         with self.store() as store:
             groups = [range(first, min(first + TOGETHER, runs)) for first in range(0, runs, TOGETHER)]
@@ -101,6 +100,14 @@ class House:
             yield store
         finally:
             store.close()
+
+
+def book(slug: str) -> bytes:
+    """The playbook of this name; the gated one wants an approval of everything that it does."""
+    asks = ", approval: {any_of: [responder], persons: 1, within: 30d, on_timeout: deny}" if slug == GATED else ""
+    lines = [f"  - {{id: {name}, do: {verb}, with: {given}{more}{asks}}}\n" for name, verb, given, more in STEPS[1:]]
+    first = "  - {id: look, do: verify_clean, with: {host: $host}}\n"
+    return f"id: {slug}\n{_HEAD}{first}{''.join(lines)}".encode()
 
 
 def host(number: int) -> str:

@@ -19,6 +19,12 @@ FROZEN = (1.2 * CLAIM, 2.0 * CLAIM)
 """A frozen process stays so for longer than its claim holds."""
 AWAY = 2.0
 """PostgreSQL and Redis are away for at most so many seconds."""
+BREATH = 1.0
+"""A process is hit when all of its kind have been ready for so long, so that a slow machine gets anywhere at all."""
+BETWEEN = 3.0
+"""Seconds from PostgreSQL's return to its next end, at least."""
+RECKLESS = 0.05
+"""The share of hits that do not wait for that: what is only starting is hit too."""
 
 
 @dataclass(slots=True)
@@ -35,7 +41,7 @@ class Monkey:
     _chance: random.Random = field(init=False)
     _over: threading.Event = field(default_factory=threading.Event)
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-    _frozen: set[int] = field(default_factory=set)
+    _again: dict[str, float] = field(default_factory=dict)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
@@ -97,9 +103,10 @@ class Monkey:
             undo()
 
     def _pick(self, among: list[Member]) -> Member | None:
-        """One that is ready. Most of the time: what is only starting is hit now and then too."""
-        chosen = self._chance.choice(among)
-        return chosen if chosen.alive and (chosen.ready or self._chance.random() < 0.1) else None
+        """One of those that are ready."""
+        chosen, reckless = self._chance.choice(among), self._chance.random() < RECKLESS
+        ready = all(each.ready_for(BREATH) for each in among)
+        return chosen if chosen.alive and (ready or reckless) else None
 
     def _kill_hand(self) -> str:
         hands = [pid for member in self.flock.workers if member.ready for pid in member.children()]
@@ -157,10 +164,14 @@ class Monkey:
         self._later.append((until, partial(_send, signal.SIGCONT, *pids)))
 
     def _take_down(self, server: Postgres | Redis) -> str:
-        if not server.alive:
+        away = self._chance.uniform(0, AWAY)
+        ready = all(each.ready_for(BREATH) for each in self.flock.services)
+        if not server.alive or not ready or time.monotonic() < self._again.get(server.name, 0.0):
             return "nobody there"
         server.kill()
-        self._later.append((time.monotonic() + self._chance.uniform(0, AWAY), server.start))
+        back = time.monotonic() + away
+        self._later.append((back, server.start))
+        self._again[server.name] = back + BETWEEN
         return f"{server.name} killed"
 
     def _flush(self) -> str:

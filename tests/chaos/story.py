@@ -70,12 +70,10 @@ def play(house: House, cast: Cast, database: Postgres | None, broker: Redis | No
         flock.end()
         engine.dispose()
     _tell(cast, monkey, siem, verdict, books, stormy, settled)
-    assert [*calm.wrong, *siem.wrong] == []
-    assert verdict.wrong == []
-    assert sealed == []
-    assert flock.deserted == []
-    assert lingering == [], "hands go on without their node"
-    assert set(codes) == {0}
+    found = [*calm.wrong, *siem.wrong, *verdict.wrong, *map(str, sealed), *flock.deserted]
+    found += [f"the hand {pid} goes on without its node" for pid in lingering]
+    found += [f"told to stop, a process ended with {code}" for code in codes if code != 0]
+    assert not found, "\n".join([f"{len(found)} findings, seed {cast.seed}:", *found[:20]])
 
 
 def settle(engine: sa.Engine, seconds: float) -> float:

@@ -23,13 +23,13 @@ def test_services_on_one_postgres_lose_and_double_nothing_while_they_and_it_die(
     target: Target, room: Path, mortal_postgres: Postgres, seed: int
 ) -> None:
     house = House(room, target, mortal_postgres.create("chaos"))
-    play(house, Cast(runs=200, seconds=15, services=2, workers=0, pause=1.5, seed=seed), mortal_postgres, None)
+    play(house, Cast(runs=200, seconds=12, services=2, workers=0, pause=1.5, seed=seed), mortal_postgres, None)
 
 
 def test_a_service_on_sqlite_alone_loses_and_doubles_nothing_while_it_dies(
     target: Target, room: Path, seed: int
 ) -> None:
-    play(House(room, target), Cast(runs=200, seconds=12, services=1, workers=0, pause=1.5, seed=seed), None, None)
+    play(House(room, target), Cast(runs=200, seconds=10, services=1, workers=0, pause=3.0, seed=seed), None, None)
 
 
 @pytest.mark.long
@@ -53,4 +53,4 @@ def test_services_on_one_postgres_lose_and_double_nothing_of_two_thousand_runs(
 def test_a_service_on_sqlite_alone_loses_and_doubles_nothing_of_two_thousand_runs(
     target: Target, room: Path, seed: int
 ) -> None:
-    play(House(room, target), Cast(runs=2000, seconds=150, services=1, workers=0, pause=1.5, seed=seed), None, None)
+    play(House(room, target), Cast(runs=2000, seconds=150, services=1, workers=0, pause=3.0, seed=seed), None, None)

@@ -10,8 +10,8 @@ from tests.repo.checkout import ROOT, tracked
 
 HOSTS = ("pypi" + ".org", "files.python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org")
 PLACES = re.compile("(?<![\\w.}])/" + "(?:home|tmp|work|root|Users)" + r"/\w+")
-ON_SUSPECT_HOSTS = {"tests/unit/test_yara_scan.py"}
-"""Files whose paths are those of evidence, on hosts that are looked at."""
+ON_SUSPECT_HOSTS = {"tests/chaos/house.py", "tests/crash/drills.py", "tests/unit/test_yara_scan.py"}
+"""Files whose paths are those of evidence and malware, on hosts that are looked at."""
 
 
 def texts() -> list[tuple[str, str]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api.wiring import House, build
+from api.wiring import House
 from integrations.estate.server import Lab, spawn
 from soar.config import GuardSettings, ProtectionSettings, Settings
-from tests.stage import Cast, Estate
+from tests.stage import Cast, Estate, living
 
 
 @pytest.fixture
@@ -41,10 +41,8 @@ def settings(tmp_path: Path, lab: Lab, database_url: str) -> Settings:
 @pytest.fixture
 def house(settings: Settings) -> Iterator[House]:
     """The house with its workers running."""
-    built = build(settings)
-    built.start()
-    yield built
-    built.close()
+    with living(settings) as built:
+        yield built
 
 
 @pytest.fixture

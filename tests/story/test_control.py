@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.wiring import House, build
 from soar.config import CapSettings, Settings
-from soar.engine import approving, asking, closing, control, running
+from soar.engine import approving, asking, control, running
+from soar.engine import closing as deciding
 from soar.engine.signals import TimerFired
 from soar.errors import Conflict, NotFound, OutcomeUnknown, Rejected
 from soar.model import ENGINE, Actor
@@ -24,7 +26,7 @@ from soar.protocol import UNSETTLED, State
 from soar.store import actions, incidents, people, runs, streams, tasks
 from soar.store.session import Tx
 from soar.store.tables import approvals
-from tests.stage import Cast, Estate, rows, until
+from tests.stage import Cast, Estate, living, one_database, rows, until
 from tests.story.test_holds import BAD, approve_next, incident, state
 from tests.story.test_races import slow, status, wrap
 
@@ -92,7 +94,7 @@ def test_a_vote_counts_while_the_run_is_paused_and_nothing_is_sent_before_it_is_
     assert status(house, run) == "paused"
     assert not estate.log(verb="isolate_host", method="apply")
     with house.store.read() as conn:
-        assert "run" in [each["what"] for each in closing.undecided(conn, where)]
+        assert "run" in [each["what"] for each in deciding.undecided(conn, where)]
     resume(house, run, bob)
     assert until(lambda: status(house, run) == "succeeded")
     assert len(estate.log(verb="isolate_host", method="apply")) == 1
@@ -118,6 +120,7 @@ def test_what_was_sent_when_the_run_was_paused_comes_to_its_outcome_and_the_next
     assert len(estate.log(verb="notify", method="apply")) == 1
 
 
+@one_database
 def test_pausing_and_resuming_say_what_they_cannot_do(house: House, cast: Cast) -> None:
     alice = cast.person("alice", "responder")
     where = incident(house, alice)
@@ -194,7 +197,7 @@ def test_nothing_is_tried_again_or_passed_over_while_a_call_is_in_doubt_or_the_i
             refused(house, run, alice)
     action = rows(house, where, "isolate_host")["ws-0160"]
     house.store.write(lambda tx: asking.resolve(tx, action.id, alice, "no", "looked at the console"))
-    house.store.write(lambda tx: closing.close(tx, where, alice, "a drill"))
+    house.store.write(lambda tx: deciding.close(tx, where, alice, "a drill"))
     for refused in (retry, partial(skip, occurrence="cut")):
         with pytest.raises(Conflict, match="incident is closed"):
             refused(house, run, alice)
@@ -259,6 +262,7 @@ def test_a_failed_run_goes_on_behind_the_step_that_is_passed_over(house: House, 
     assert steps(house, run) == {"cut": ("skipped", 1), "tell": ("succeeded", 1)}
 
 
+@one_database
 def test_over_http_a_run_is_controlled_by_who_may_and_cancel_lists_what_stands(house: House, cast: Cast) -> None:
     def key(name: str, *roles: str) -> Mapping[str, str]:
         actor = cast.person(name, *roles)
@@ -301,23 +305,19 @@ def cancelled_by(house: House, where: str) -> str:
 
 def test_a_run_ends_with_the_version_of_its_playbook_that_it_began_with(settings: Settings, estate: Estate) -> None:
     old, new = book(f"id: cut, {CUT}, {ASKED}", f"id: tell, {TELL}"), book(f"id: cut, {CUT}, {ASKED}")
-    house = build(settings)
-    house.start()
-    alice, bob = Cast(house).person("alice", "responder"), Cast(house).person("bob", "responder")
-    where = incident(house, alice)
-    house.store.write(lambda tx: runs.save_playbook(tx, old))
-    run = begin(house, where, alice, old)
-    assert until(lambda: asked(house))
-    house.store.write(lambda tx: runs.save_playbook(tx, new))
-    house.close()
-    house = build(settings)
-    house.start()
-    approve_next(house, bob)
-    assert until(lambda: status(house, run) == "succeeded")
-    with house.store.read() as conn:
-        assert runs.get(conn, run).playbook_digest == old.digest != new.digest
-        assert runs.current_playbook(conn, "drill").digest == new.digest
-    house.close()
+    with living(settings) as house:
+        alice, bob = Cast(house).person("alice", "responder"), Cast(house).person("bob", "responder")
+        where = incident(house, alice)
+        house.store.write(partial(runs.save_playbook, playbook=old))
+        run = begin(house, where, alice, old)
+        assert until(partial(asked, house))
+        house.store.write(partial(runs.save_playbook, playbook=new))
+    with living(settings) as house:
+        approve_next(house, bob)
+        assert until(lambda: status(house, run) == "succeeded")
+        with house.store.read() as conn:
+            assert runs.get(conn, run).playbook_digest == old.digest != new.digest
+            assert runs.current_playbook(conn, "drill").digest == new.digest
     assert len(estate.log(verb="notify", method="apply")) == 1
 
 
@@ -327,32 +327,30 @@ def test_a_house_that_is_closed_with_twenty_steps_under_way_leaves_none_in_doubt
     """The targets act and never answer; whoever called still finds out before the house is closed."""
     wide = {"*": CapSettings(per_run=100, per_hour=1000)}
     settings = settings.model_copy(update={"guards": settings.guards.model_copy(update={"caps": wide}), "workers": 8})
-    house = build(settings)
-    alice = Cast(house).person("alice", "responder")
-    where = incident(house, alice)
     bad = [replace(BAD, value=f"203.0.113.{last}") for last in range(100, 120)]
-
-    def judged(tx: Tx) -> None:
-        for each in bad:
-            incidents.add_observable(tx, where, each)
-            incidents.judge_observable(tx, where, each.id, each.verdict, each.confidence, "drill")
-
-    house.store.write(judged)
-    estate.fault(verb="block_ip", phase="apply", fault="hang_after", seconds=30, times=20)
     blocks = [f"id: b{number}, do: block_ip, with: {{ip: '{each.id}'}}, lease: 1h" for number, each in enumerate(bad)]
     branches = "".join(f"    - [{{{each}}}]\n" for each in blocks)
-    run = begin(house, where, alice, load(f"id: block\nname: Block\nsteps:\n- parallel:\n{branches}"))
-    house.start()
-    assert until(lambda: estate.log(verb="block_ip", method="apply", changed=True))
-    began = time.monotonic()
-    house.close()
+    with closing(build(settings)) as house:
+        alice = Cast(house).person("alice", "responder")
+        where = incident(house, alice)
+
+        def judged(tx: Tx) -> None:
+            for each in bad:
+                incidents.add_observable(tx, where, each)
+                incidents.judge_observable(tx, where, each.id, each.verdict, each.confidence, "drill")
+
+        house.store.write(judged)
+        estate.fault(verb="block_ip", phase="apply", fault="hang_after", seconds=30, times=20)
+        run = begin(house, where, alice, load(f"id: block\nname: Block\nsteps:\n- parallel:\n{branches}"))
+        house.start()
+        assert until(lambda: estate.log(verb="block_ip", method="apply", changed=True))
+        began = time.monotonic()
     took = time.monotonic() - began
-    house = build(settings)
-    found = [row.state for row in rows(house, where, "block_ip").values()]
-    assert took < 30
-    assert not UNSETTLED & set(found)
-    house.start()
-    assert until(lambda: status(house, run) == "succeeded", 40)
-    house.close()
+    with closing(build(settings)) as house:
+        found = [row.state for row in rows(house, where, "block_ip").values()]
+        assert took < 30
+        assert not UNSETTLED & set(found)
+        house.start()
+        assert until(lambda: status(house, run) == "succeeded", 40)
     assert len(estate.log(verb="block_ip", method="apply", changed=True)) == 20
     print(f"\nclosed within {took:.1f} s with {found.count(State.ACTIVE)} of 20 blocks done and none in doubt")

@@ -8,9 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 
 
+@pytest.mark.alone
 def test_the_demo_meets_all_its_expectations_in_under_ten_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
     done = subprocess.run(

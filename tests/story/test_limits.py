@@ -113,6 +113,7 @@ def start(house: House, where: str, count: int, team: str) -> list[str]:
     return [run for size in sizes for run in house.store.write(partial(some, number=size))]
 
 
+@pytest.mark.alone
 def test_twenty_critical_runs_overtake_two_thousand_low_ones(house: House, silent: Silent) -> None:
     low, critical = incident(house, LOW), incident(house, CRITICAL)
     start(house, low, 2000, "low")
@@ -128,6 +129,7 @@ def test_twenty_critical_runs_overtake_two_thousand_low_ones(house: House, silen
     assert silent.targets.count("low") < 2000, "nobody had to wait for the low ones"
 
 
+@pytest.mark.alone
 def test_nothing_is_sent_later_than_a_second_after_the_kill_switch(house: House, silent: Silent) -> None:
     silent.seconds = 0.02
     where = incident(house, LOW)

@@ -17,7 +17,7 @@ from soar.store import incidents, runs, streams, tasks
 from soar.store.session import Tx
 from soar.store.tables import approvals
 from soar.timeline import timeline
-from tests.stage import Cast, Estate, rows, until
+from tests.stage import Cast, Estate, one_database, rows, until
 
 SIEM = Actor(kind="service", id="elastic", name="elastic", roles=frozenset({"source"}))
 NOW = datetime.now(UTC) - timedelta(seconds=30)
@@ -140,6 +140,7 @@ def _open_tasks(house: House, incident: str) -> list[Any]:
         return tasks.find(conn, incident_id=incident, status="open", kind="manual")
 
 
+@one_database
 def test_what_a_joined_alert_brings_is_looked_up_too(house: House) -> None:
     """The name that only the second alert has must be known before anybody plans a block of it."""
     opened = report(house, "elastic_encryption", "delivery-1")["alerts"][0]

@@ -16,7 +16,7 @@ from soar.playbook.model import Soar, one_step
 from soar.protocol import State
 from soar.store import actions, incidents
 from soar.store.session import Store
-from tests.stage import Estate, Service, until
+from tests.stage import Estate, Service, one_database, until
 
 MALWARE = "C:\\Users\\j.doe\\Downloads\\invoice_7781.scr"
 
@@ -68,6 +68,7 @@ def test_it_asks_the_target_and_adopts_what_it_finds(tmp_path: Path, settings: S
     assert len(applied) == 1
 
 
+@one_database
 def test_without_asking_the_same_story_ends_with_two_calls(tmp_path: Path, settings: Settings, estate: Estate) -> None:
     _, applied = crash_and_return(tmp_path, settings, estate, blind=True)
     with pytest.raises(AssertionError):

@@ -19,7 +19,7 @@ from soar.playbook.model import Approval, Soar, Variable, one_step
 from soar.protocol import State
 from soar.store import incidents, runs, tasks, work
 from soar.store.tables import approvals, due, switches
-from tests.stage import Cast, Estate, rows, until
+from tests.stage import Cast, Estate, one_database, rows, until
 from tests.story.test_holds import BAD, approve_next, block, do, incident, isolate, release, state
 
 HOST = "ws-0160"
@@ -310,6 +310,7 @@ def test_words_of_a_vendor_that_cannot_be_stored_stop_nothing(house: House, cast
     assert house.silent() == []
 
 
+@one_database
 def test_a_watch_that_could_not_look_is_no_proof(house: House, cast: Cast) -> None:
     alice = cast.person("alice", "responder")
     where = incident(house, alice)

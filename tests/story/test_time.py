@@ -33,7 +33,7 @@ from soar.store.session import Store, Tx
 from soar.store.tables import due as due_table
 from soar.store.tables import events, holds, runs, switches
 from tests import standing
-from tests.stage import Cast, Estate, rows, until
+from tests.stage import Cast, Estate, one_database, rows, until
 from tests.story.test_holds import BAD, block, do, incident, isolate, state
 
 
@@ -133,6 +133,7 @@ def test_what_has_ended_cannot_be_renewed(house: House, cast: Cast) -> None:
         house.store.write(lambda tx: direct.renew(tx, action.id, seconds=60, why="no", by=alice))
 
 
+@one_database
 def test_nobody_answers_a_review_so_the_on_call_is_told_and_one_question_stays_one(house: House, cast: Cast) -> None:
     _, where, _ = isolated(house, cast, review=1)
     assert until(lambda: len(said(house.store, "hold.escalated")) >= 2, 6)
@@ -164,6 +165,7 @@ def test_what_somebody_released_at_the_vendor_has_drifted_and_is_asked_about(
     assert not open_tasks(house, where, "drift")
 
 
+@one_database
 def test_a_target_that_cannot_be_asked_is_not_verified_since(house: House, estate: Estate, cast: Cast) -> None:
     isolated(house, cast)
     before = entry(house)["verified_at"]
@@ -177,6 +179,7 @@ def test_a_target_that_cannot_be_asked_is_not_verified_since(house: House, estat
     assert entry(house)["verified_at"] > before
 
 
+@one_database
 def test_a_policy_brings_it_back_three_times_and_then_asks(settings: Settings, lab: Any, estate: Estate) -> None:
     guards = settings.guards.model_copy(update={"repair": {"isolate_host": True}})
     house = build(settings.model_copy(update={"guards": guards}))
@@ -377,7 +380,7 @@ def test_a_turned_clock_fires_nothing_early_and_loses_nothing(
 
         wanted = parts.store.write(write)
         stop, bell = threading.Event(), threading.Event()
-        poller = threading.Thread(target=due.poll, args=(parts, stop, bell, list))
+        poller = threading.Thread(target=due.poll, args=(parts, stop, bell))
         poller.start()
         for number, jump in enumerate(jumps, start=1):
             Wall.ahead += timedelta(seconds=jump)

@@ -10,12 +10,13 @@ from soar.playbook.model import Soar
 from soar.protocol import State
 from soar.store import incidents, runs, tasks
 from soar.store.tables import runs as run_table
-from tests.stage import Cast, Estate, rows, until
+from tests.stage import Cast, Estate, one_database, rows, until
 from tests.story.test_holds import do, state
 
 INFECTED = Entity(kind=EntityKind.HOST, id="ws-0147", name="ws-0147", source="lab:inventory")
 
 
+@one_database
 def test_a_watched_host_that_is_hit_again_is_contained_again(house: House, estate: Estate, cast: Cast) -> None:
     alice = cast.person("alice", "responder")
 
@@ -44,6 +45,7 @@ def _owed(house: House, where: str) -> list[Any]:
         return tasks.find(conn, incident_id=where, kind="evidence_owed")
 
 
+@one_database
 def test_an_adapter_that_breaks_in_its_own_way_takes_no_worker_along(house: House, estate: Estate, cast: Cast) -> None:
     """What it raises while writing may have been done: it is asked about, not taken for a failure."""
     alice = cast.person("alice", "responder")
