@@ -72,6 +72,7 @@ def test_the_help_lists_every_exit_code(capsys: Captured) -> None:
     assert [int(code) for code in Exit] == list(range(10))
 
 
+@pytest.mark.alone
 def test_the_help_comes_at_once_because_nothing_heavy_is_imported() -> None:
     taken = []
     for _ in range(5):

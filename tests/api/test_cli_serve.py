@@ -167,6 +167,7 @@ def test_the_doctor_says_what_is_wrong_with_the_settings(tmp_path: Path, capsys:
     assert (code, checks["settings"]) == (Exit.FAILED, "fail")
 
 
+@pytest.mark.alone
 def test_a_kept_connection_is_answered_at_once(tmp_path: Path) -> None:
     """Without TCP_NODELAY every answer waits 40 ms for the other side's delayed acknowledgement."""
     service = served(settings(tmp_path))

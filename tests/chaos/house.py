@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class House:
     target: Target
     database: str = ""
     broker: str = ""
+    cell: str = CELL
+    """The name under which the target keeps what this house does."""
 
     @property
     def data(self) -> Path:
@@ -67,7 +70,7 @@ class House:
             {
                 "data": self.data, "database_url": self.database, "broker_url": self.broker, "workers": 4,
                 "claim_seconds": CLAIM, "playbooks": self.playbooks,
-                "adapters": {"target": {"kind": "chaos", "socket": str(self.target.path), "cell": CELL}},
+                "adapters": {"target": {"kind": "chaos", "socket": str(self.target.path), "cell": self.cell}},
                 "guards": {"hard": {"names": ("soar*",)}, "evidence_box": 0.0},
             }
         )  # fmt: skip
@@ -89,7 +92,7 @@ class House:
         migrate(self.settings().url)
         with self.store() as store:
             groups = [range(first, min(first + TOGETHER, runs)) for first in range(0, runs, TOGETHER)]
-            opened = [store.write(lambda tx, group=group: _open(tx, group)) for group in groups]
+            opened = [store.write(partial(_open, numbers=group)) for group in groups]
             return store.write(_key), [opened[number // TOGETHER] for number in range(runs)]
 
     @contextmanager

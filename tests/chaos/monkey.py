@@ -1,4 +1,4 @@
-"""Who breaks things: kills, freezes and flushes at random, from a seed, until told to stop; what it broke comes back."""
+"""Who breaks things: kills, freezes and flushes at random, from a seed; what it broke comes back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ BREATH = 1.0
 """A process is hit when all of its kind have been ready for so long, so that a slow machine gets anywhere at all."""
 BETWEEN = 3.0
 """Seconds from PostgreSQL's return to its next end, at least."""
+NOBODY = "nobody there"
+"""What a fault says that found nobody to hit; another one is chosen."""
 RECKLESS = 0.05
 """The share of hits that do not wait for that: what is only starting is hit too."""
 
@@ -73,7 +75,7 @@ class Monkey:
                 self._freeze_node: 1,
             }  # fmt: skip
         if self.database is not None:
-            wanted[partial(self._take_down, self.database)] = 2
+            wanted[partial(self._take_down, self.database)] = 3
         if self.broker is not None:
             wanted |= {partial(self._take_down, self.broker): 1, self._flush: 1}
         return wanted
@@ -87,8 +89,9 @@ class Monkey:
                 self.flock.tend()
                 if time.monotonic() >= again:
                     (fault,) = self._chance.choices(list(faults), list(faults.values()))
-                    self.done[fault()] += 1
-                    again = time.monotonic() + self._chance.uniform(0.3, 1) * self.pause
+                    what, pause = fault(), self._chance.uniform(0.3, 1) * self.pause
+                    self.done[what] += what != NOBODY
+                    again = time.monotonic() + (pause if what != NOBODY else 0.0)
         except BaseException as error:  # noqa: BLE001 - a monkey that breaks is told to the test
             self.trouble.append(error)
         finally:
@@ -111,21 +114,21 @@ class Monkey:
     def _kill_hand(self) -> str:
         hands = [pid for member in self.flock.workers if member.ready for pid in member.children()]
         if not hands:
-            return "nobody there"
+            return NOBODY
         _send(signal.SIGKILL, self._chance.choice(sorted(hands)))
         return "hands killed"
 
     def _freeze_hand(self) -> str:
         hands = [pid for member in self.flock.workers if member.ready for pid in member.children()]
         if not hands:
-            return "nobody there"
+            return NOBODY
         self._freeze(self._chance.choice(sorted(hands)))
         return "hands frozen"
 
     def _kill_node(self) -> str:
         member = self._pick(self.flock.workers)
         if member is None:
-            return "nobody there"
+            return NOBODY
         self.flock.kill(member)
         return "nodes killed"
 
@@ -133,28 +136,28 @@ class Monkey:
         """The node alone; its hands are left without a head."""
         member = self._pick(self.flock.workers)
         if member is None:
-            return "nobody there"
+            return NOBODY
         self.flock.kill(member, alone=True)
         return "heads killed"
 
     def _freeze_node(self) -> str:
         member = self._pick(self.flock.workers)
         if member is None:
-            return "nobody there"
+            return NOBODY
         self._freeze(member.pid, *member.children())
         return "nodes frozen"
 
     def _kill_service(self) -> str:
         member = self._pick(self.flock.services)
         if member is None:
-            return "nobody there"
+            return NOBODY
         self.flock.kill(member)
         return "services killed"
 
     def _freeze_service(self) -> str:
         member = self._pick(self.flock.services)
         if member is None:
-            return "nobody there"
+            return NOBODY
         self._freeze(member.pid)
         return "services frozen"
 
@@ -167,7 +170,7 @@ class Monkey:
         away = self._chance.uniform(0, AWAY)
         ready = all(each.ready_for(BREATH) for each in self.flock.services)
         if not server.alive or not ready or time.monotonic() < self._again.get(server.name, 0.0):
-            return "nobody there"
+            return NOBODY
         server.kill()
         back = time.monotonic() + away
         self._later.append((back, server.start))
@@ -176,6 +179,6 @@ class Monkey:
 
     def _flush(self) -> str:
         if self.broker is None or not self.broker.alive:
-            return "nobody there"
+            return NOBODY
         self.broker.flush()
         return "Redis flushed"

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.node serve|worker ...`: the product's own processes, with the target's adapter beside its own."""
+"""`python -m tests.chaos.node serve|worker ...`: the product's own processes, with the target's adapter."""
 
 from __future__ import annotations
 

@@ -123,5 +123,3 @@ def _tell(
     if len(slow) > 1 and quick:
         added = quantiles(slow, n=20)[-1] - median(quick)
         print(f"  a run in peace {median(quick):.2f} s; p95 added delay {added:.1f} s; settled after {settled:.1f} s")
-
-

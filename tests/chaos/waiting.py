@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
+from soar.clock import SystemClock
 from soar.store.session import Store, Tx
 from soar.store.tables import actions, approvals, due, incidents, runs, scope, work
 
-_TAIL = 12
-"""So many of an id's last characters are another number in each copy."""
+_PLACE = re.compile(r"%\((\w+)\)s")
+_HEAD = 8
+"""So many of an id's first characters are another number in each copy."""
 
 
 def copies(store: Store, run_id: str, number: int) -> None:
-    """Copy everything that a parked run stands on, but for its events: so many new incidents, runs, approvals, timers."""
+    """Copy everything that a parked run stands on, but for its events: so many new incidents, runs, timers."""
 
     def write(tx: Tx) -> None:
         found = list(_belongings(tx.conn, run_id))
@@ -45,15 +48,15 @@ def _belongings(conn: sa.Connection, run_id: str) -> Iterator[tuple[sa.Table, li
 
 
 def _many(table: sa.Table, row: Any, ids: set[str], number: int, last: int, *, postgres: bool) -> sa.Insert:
-    """INSERT ... SELECT of so many copies of a row; what is an id of the original gets another tail."""
+    """INSERT ... SELECT of so many copies of a row; what is an id of the original gets another head."""
     if postgres:
-        each = sa.func.generate_series(1, number).column_valued("each")
-        tail: Any = sa.func.lpad(sa.func.to_hex(each), _TAIL, "0")
+        each: Any = sa.func.generate_series(1, number).column_valued("each")
+        head: Any = sa.func.lpad(sa.func.to_hex(each), _HEAD, "0")
     else:
         counted = sa.select(sa.literal(1).label("each")).cte("counted", recursive=True)
         counted = counted.union_all(sa.select(counted.c.each + 1).where(counted.c.each < number))
         each = counted.c.each
-        tail = sa.func.printf(f"%0{_TAIL}x", each)
+        head = sa.func.printf(f"%0{_HEAD}x", each)
 
     def copied(column: sa.Column[Any], value: Any) -> Any:
         if column is incidents.c.number:
@@ -64,16 +67,17 @@ def _many(table: sa.Table, row: Any, ids: set[str], number: int, last: int, *, p
             for known in ids:
                 before, found, after = value.partition(known)
                 if found:
-                    return sa.literal(before + known[:-_TAIL], sa.Text).concat(tail).concat(sa.literal(after, sa.Text))
+                    return sa.literal(before, sa.Text).concat(head).concat(sa.literal(known[_HEAD:] + after, sa.Text))
         return sa.literal(value, column.type)
 
     values = [copied(column, getattr(row, column.name)) for column in table.c]
     return table.insert().from_select([column.name for column in table.c], sa.select(*values))
 
 
-def plans(store: Store, ask: Any) -> list[str]:
+def plans(url: str, ask: Callable[[Tx], Any]) -> list[str]:
     """How the database would answer each statement that `ask(tx)` makes: one text for each."""
     said: list[tuple[str, Any]] = []
+    store = Store(url, SystemClock())
 
     def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         said.append((statement, parameters))
@@ -81,19 +85,24 @@ def plans(store: Store, ask: Any) -> list[str]:
     sa.event.listen(store.engine, "before_cursor_execute", listen)
     try:
         store.write(ask)
+        asked = [each for each in said if each[0].lstrip().split()[0] in ("SELECT", "UPDATE")]
+        with store.read() as conn:
+            rows = [_explained(conn, statement, given, postgres=not store.embedded) for statement, given in asked]
     finally:
-        sa.event.remove(store.engine, "before_cursor_execute", listen)
-    explain = "EXPLAIN QUERY PLAN " if store.embedded else "EXPLAIN "
-    found = []
-    with store.read() as conn:
-        for statement, parameters in said:
-            if statement.lstrip().split()[0] in ("SELECT", "UPDATE"):
-                rows = conn.exec_driver_sql(explain + statement, parameters).all()
-                found.append("\n".join(str(row[-1]) for row in rows))
-    return found
+        store.close()
+    return ["\n".join(str(row[-1]) for row in each) for each in rows]
 
 
-def rate(begin: Any, count: Any, steps: int, seconds: float = 60.0) -> float:
+def _explained(conn: sa.Connection, statement: str, given: Any, *, postgres: bool) -> list[Any]:
+    """PostgreSQL is asked for the plan that it keeps for a prepared statement: that one knows no values."""
+    if not postgres:
+        return list(conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all())
+    names = list(dict.fromkeys(_PLACE.findall(statement)))
+    numbered = _PLACE.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
+    return list(conn.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {numbered}").all())
+
+
+def rate(begin: Callable[[], Any], count: Callable[[], int], steps: int, seconds: float = 60.0) -> float:
     """Steps a second from the first to the last of what `begin` starts; `count` says how many runs go on."""
     began = time.perf_counter()
     begin()

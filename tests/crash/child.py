@@ -47,6 +47,7 @@ class Room:
             custodian=VaultCustodian(self.store, FolderVault(folder / "vault"), self.store.clock),
             policy=Policy(configured=True, evidence_box=0.0),
             clock=self.store.clock,
+            sweep_seconds=0.1,
         )
         self.runner = engine.runner(self.parts, f"worker-{os.getpid()}", boot_id())
 

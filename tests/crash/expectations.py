@@ -103,7 +103,8 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         id="K7", target="later",
-        ends=_each(R="done 1 0", A="active 1 1", B="active 1 1", C="in_doubt 1 0", seen="active 1 1"),
+        ends=_each(R="done 1 0", A="active 1 1", B="active 1 1", C="in_doubt 1 0 or in_doubt 1 1",
+                   seen="active 1 1"),
         why="202 is not effective: polled until it is so; what cannot be looked at is in doubt, whenever it comes",
     ),
     Row(

@@ -22,7 +22,6 @@ from api.engine import Engine, Role
 from api.worker import Courier, run_node
 from evidence.vault import FolderVault
 from soar.config import Settings
-from soar.engine import due
 from soar.ids import new_id
 from soar.intake import Intake
 from soar.registry import Registry
@@ -74,7 +73,6 @@ def _move_in(spec: Mapping[str, Any], settings: Settings, *, leads: bool) -> Eng
     """What a hand is built from: the cell's room, and the fault, unless it was met already."""
     folder = Path(spec["folder"])
     structlog.configure(processors=[_keep(folder / LOG)], cache_logger_on_first_use=False)
-    vars(due)["SWEEP_SECONDS"] = 0.1
     vars(hand)["QUIET_SECONDS"] = 0.3
     if spec.get("broken"):
         engine.BREAK[spec["broken"]]()

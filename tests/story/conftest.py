@@ -32,7 +32,7 @@ def settings(tmp_path: Path, lab: Lab, database_url: str) -> Settings:
         guards=GuardSettings(
             hard=ProtectionSettings(names=("soar*",)),
             soft=ProtectionSettings(tags=("protected",)),
-            evidence_box=1.0,
+            evidence_box=0.1,
             same_day_issuer="bootstrap",
         ),
     )

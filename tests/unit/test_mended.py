@@ -77,7 +77,7 @@ def test_a_claim_that_nobody_lengthens_is_freed_and_its_late_worker_kept_out(sto
     store.write(lambda tx: tx.conn.execute(work_table.update().values(claimed_until=tx.now - timedelta(seconds=1))))
     assert store.write(work.free_expired) == 1
     with pytest.raises(StaleFence):
-        store.write(lambda tx: work.done(tx, late))
+        store.write(lambda tx: work.check_fence(tx, late))
     again = store.write(lambda tx: work.claim(tx, work.Owner("two")))
     assert again is not None
     assert again.id == late.id

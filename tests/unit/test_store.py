@@ -186,7 +186,7 @@ def test_a_worker_whose_claim_was_taken_over_cannot_write(store: Store) -> None:
     assert second is not None
     assert second.fence > first.fence
     with pytest.raises(StaleFence):
-        store.write(lambda tx: work.done(tx, first))
+        store.write(lambda tx: work.check_fence(tx, first))
     store.write(lambda tx: work.done(tx, second))
     assert store.write(lambda tx: work.claim(tx, work.Owner("three"))) is None
 
