@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from soar.engine.runner import Runner
 from soar.errors import SoarError, Unavailable
@@ -51,8 +52,8 @@ def work_forever(runner: Runner, bells: Bells, stop: threading.Event) -> None:
         try:
             if runner.work_once():
                 continue
-        except SoarError as error:
-            log.warning("work_failed", worker=runner.owner.name, reason=error.message)
+        except (SoarError, SQLAlchemyError) as error:
+            log.warning("work_failed", worker=runner.owner.name, reason=str(error).partition("\n")[0])
         with bells.work:
             if bells.rung == heard:
                 bells.work.wait(1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from soar.playbook.model import Playbook
 from soar.resolution import ask_once
 from soar.store import incidents, runs
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import playbooks as playbooks_table
 from soar.store.tables import proposals
 from soar.store.tables import runs as run_table
@@ -35,6 +36,30 @@ class Known:
     triggers: tuple[Trigger, ...]
 
 
+class _Facts(Mapping[str, Any]):
+    """What triggers may speak of. The incident is read when one that needs it comes so far; most alerts fit none."""
+
+    def __init__(self, tx: Tx, incident_id: str, alert_facts: Mapping[str, Any]) -> None:
+        self._tx, self._incident_id = tx, incident_id
+        self._known: dict[str, Any] = {"alert": dict(alert_facts), "variables": {}}
+        self._whole = False
+
+    def _read(self) -> dict[str, Any]:
+        if not self._whole:
+            self._known = {**incidents.facts(self._tx.conn, self._incident_id), **self._known}
+            self._whole = True
+        return self._known
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name] if name in self._known else self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
 def playbooks(
     tx: Tx, incident_id: str, alert_facts: Mapping[str, Any], *, grew: bool, may_start: bool, actor: Actor
 ) -> list[dict[str, Any]]:
@@ -42,8 +67,8 @@ def playbooks(
 
     One that was begun or proposed before comes again only if the scope grew and it asks for that.
     """
-    facts = {**incidents.facts(tx.conn, incident_id), "alert": dict(alert_facts), "variables": {}}
-    books = {known.book.slug: known for known in _current(tx.conn)}
+    facts = _Facts(tx, incident_id, alert_facts)
+    books = {known.book.slug: known for known in _current(tx)}
     chosen: list[dict[str, Any]] = []
     fitting = matches((trigger for known in books.values() for trigger in known.triggers), facts)
     before = _before(tx, incident_id) if fitting else set()
@@ -57,7 +82,7 @@ def playbooks(
 
 
 def _begin(
-    tx: Tx, incident_id: str, known: Known, match: Match, facts: dict[str, Any], may_start: bool, actor: Actor
+    tx: Tx, incident_id: str, known: Known, match: Match, facts: Mapping[str, Any], may_start: bool, actor: Actor
 ) -> dict[str, Any]:
     book, why = known.book, "; ".join(match.why)
     chosen = {"playbook": book.slug, "why": why}
@@ -83,18 +108,18 @@ def _begin(
 
 def _before(tx: Tx, incident_id: str) -> set[str]:
     """What was begun or proposed in this incident. What could not start does not count: with another alert it may."""
-    return set(tx.conn.execute(_BEFORE, {"incident": incident_id}).scalars())
+    return {row.playbook_slug for each in _BEFORE for row in tx.run(each, {"incident": incident_id}).all()}
 
 
-def _current(conn: sa.Connection) -> list[Known]:
+def _current(tx: Tx) -> list[Known]:
     """The newest version of each playbook. Reading one costs milliseconds, so it is kept by its digest."""
     found = []
-    for digest in conn.execute(_CURRENT).scalars():
+    for digest in (row.digest for row in tx.run(_CURRENT, {}).all()):
         known = _read.get(digest)
         if known is None:
             if len(_read) >= _KEPT:
                 _read.clear()
-            book = runs.playbook(conn, digest)
+            book = runs.playbook(tx.peek, digest)
             known = _read[digest] = Known(digest, book, _triggers(book))
         found.append(known)
     return found
@@ -113,12 +138,14 @@ def _triggers(book: Playbook) -> tuple[Trigger, ...]:
 
 _KEPT = 1024
 _read: dict[str, Known] = {}
-_CURRENT = sa.select(playbooks_table.c.digest).where(playbooks_table.c.current).order_by(playbooks_table.c.slug)
-_BEFORE = sa.union_all(
-    sa.select(run_table.c.playbook_slug).where(run_table.c.incident_id == sa.bindparam("incident")),
-    sa.select(proposals.c.playbook_slug).where(proposals.c.incident_id == sa.bindparam("incident")),
+_CURRENT = Statement(
+    sa.select(playbooks_table.c.digest).where(playbooks_table.c.current).order_by(playbooks_table.c.slug)
+)
+_BEFORE = tuple(
+    Statement(sa.select(table.c.playbook_slug).where(table.c.incident_id == sa.bindparam("incident")))
+    for table in (run_table, proposals)
 )
 _PROPOSE = {
-    False: sqlite.insert(proposals).on_conflict_do_nothing(),
-    True: postgresql.insert(proposals).on_conflict_do_nothing(),
+    False: Statement(sqlite.insert(proposals).on_conflict_do_nothing()),
+    True: Statement(postgresql.insert(proposals).on_conflict_do_nothing()),
 }

@@ -71,7 +71,7 @@ class Intake:
 
         def keep(tx: Tx) -> dict[str, Any]:
             locks.hold(tx, names)
-            again = alerts.delivery(tx.conn, source, delivery_id)
+            again = alerts.delivery(tx.peek, source, delivery_id)
             if again is not None:
                 return _replayed(again, digest)
             taken = [self._take(tx, alert, entities, digest, actor) for alert, entities in resolved]
@@ -237,4 +237,8 @@ def _closed(tx: Tx, incident_id: str) -> bool:
     return bool(status == IncidentStatus.CLOSED.value)
 
 
-_STATUS = sa.select(incident_table.c.status).where(incident_table.c.id == sa.bindparam("incident")).with_for_update()
+_STATUS = (
+    sa.select(incident_table.c.status)
+    .where(incident_table.c.id == sa.bindparam("incident"))
+    .with_for_update(key_share=True)
+)

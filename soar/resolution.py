@@ -21,6 +21,7 @@ from soar.ports import Directory
 from soar.store import incidents, links, tasks, work
 from soar.store.links import Link
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import due
 from soar.store.tables import tasks as task_table
 
@@ -203,7 +204,7 @@ def _ask_what(tx: Tx, incident_id: str, mention: Mention) -> None:
     ask_once(tx, incident_id, "unknown_entity", text, {"note": "str"})
 
 
-_ASKED = (
+_ASKED = Statement(
     sa.select(task_table.c.id)
     .where(
         task_table.c.incident_id == sa.bindparam("incident"), task_table.c.kind == sa.bindparam("about"),

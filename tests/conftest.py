@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -24,7 +25,12 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """What the product logs goes to standard error in one line each; tests speak on standard output."""
+    """What the product logs goes to standard error in one line each; tests speak on standard output.
+
+    A law is true or false however slow the machine is: no example has a deadline (a test has its timeout).
+    """
+    hypothesis.settings.register_profile("soar", deadline=None)
+    hypothesis.settings.load_profile("soar")
     structlog.configure(
         processors=[structlog.stdlib.add_log_level, structlog.processors.format_exc_info,
                     structlog.processors.KeyValueRenderer(key_order=["level", "event"])],

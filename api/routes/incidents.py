@@ -22,6 +22,7 @@ from api.views.incidents import (
     Note,
     TimelineView,
 )
+from api.wiring import House
 from soar import timeline as timelines
 from soar.engine import closing
 from soar.errors import Conflict
@@ -55,8 +56,7 @@ def list_incidents(
 @router.get("/{incident}", summary="Read one incident")
 def read(incident: Ident, house: TheHouse, _: Reader, response: Response) -> Incident:
     """By id or by name (INC-7), with scope, observables, alerts, runs, proposals and open tasks."""
-    with house.store.read() as conn:
-        return _tagged(response, detail(conn, incidents.get(conn, incident), house.store.clock.now()))
+    return _told(house, response, incident)
 
 
 @router.post("/{incident}/determine", summary="Say what the incident is held to be")
@@ -65,7 +65,7 @@ def determine(
 ) -> Incident:
     """With If-Match, 409 when the incident has changed since that version. Who confirms is remembered."""
 
-    def write(tx: Tx) -> Incident:
+    def write(tx: Tx) -> None:
         row = _open(tx, incident, if_match)
         columns: dict[str, Any] = {"determination": body.determination}
         confirmed = body.determination == Determination.CONFIRMED.value and actor.kind == "person"
@@ -76,16 +76,16 @@ def determine(
             tx, row.id, Kind.INCIDENT_DETERMINED, actor=actor,
             data={"determination": body.determination, "before": row.determination}, values={"reason": body.reason},
         )  # fmt: skip
-        return detail(tx.conn, incidents.get(tx.conn, row.id), tx.now)
 
-    return _tagged(response, house.store.write(write))
+    house.store.write(write)
+    return _told(house, response, incident)
 
 
 @router.post("/{incident}/declare", summary="Declare the incident")
 def declare(incident: Ident, body: Declare, house: TheHouse, actor: Editor, response: Response) -> Incident:
     """An alert is not yet an incident: somebody declares it, once, and says why."""
 
-    def write(tx: Tx) -> Incident:
+    def write(tx: Tx) -> None:
         row = _open(tx, incident, None)
         if row.declared_at is not None:
             raise Conflict("this incident was declared already")
@@ -93,9 +93,9 @@ def declare(incident: Ident, body: Declare, house: TheHouse, actor: Editor, resp
         incidents.event(
             tx, row.id, Kind.INCIDENT_DECLARED, actor=actor, data={"incident": row.id}, values={"why": body.why}
         )
-        return detail(tx.conn, incidents.get(tx.conn, row.id), tx.now)
 
-    return _tagged(response, house.store.write(write))
+    house.store.write(write)
+    return _told(house, response, incident)
 
 
 @router.post("/{incident}/notes", status_code=204, summary="Add a note")
@@ -117,11 +117,8 @@ def close(
 ) -> Incident:  # fmt: skip
     """409 with `undecided` while a run goes on, a doubt is open, or a containment has no disposition."""
 
-    def write(tx: Tx) -> Incident:
-        closing.close(tx, incident, actor, body.resolution)
-        return detail(tx.conn, incidents.get(tx.conn, incident), tx.now)
-
-    return _tagged(response, house.store.write(write))
+    house.store.write(lambda tx: closing.close(tx, incident, actor, body.resolution))
+    return _told(house, response, incident)
 
 
 @router.get("/{incident}/timeline", summary="Read the phase timeline")
@@ -151,7 +148,7 @@ def read_events(
 
 def _open(tx: Tx, incident: str, if_match: str | None) -> Any:
     """An incident that is not closed and has the version that the caller read; raises Conflict."""
-    row = incidents.get(tx.conn, incident)
+    row = incidents.get(tx.conn, incident, lock=True)
     if row.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed")
     _check_version(row, if_match)
@@ -163,6 +160,9 @@ def _check_version(row: Any, if_match: str | None) -> None:
         raise Conflict(f"this incident is at version {row.version} now; read it again", version=row.version)
 
 
-def _tagged(response: Response, incident: Incident) -> Incident:
+def _told(house: House, response: Response, wanted: str) -> Incident:
+    """The incident as it stands now, with its version as ETag."""
+    with house.store.read() as conn:
+        incident = detail(conn, incidents.get(conn, wanted), house.store.clock.now())
     response.headers["ETag"] = f'"{incident.version}"'
     return incident

@@ -40,7 +40,7 @@ def put(
     mention = Mention(kind=kind, value=entity, role="affected")
     known = [each for one in house.parts.directories for each in one.resolve(mention, house.store.clock.now())]
 
-    def write(tx: Tx) -> Incident:
+    def write(tx: Tx) -> None:
         row = incidents.get(tx.conn, incident)
         if row.status == IncidentStatus.CLOSED.value:
             raise Conflict("this incident is closed")
@@ -49,9 +49,10 @@ def put(
             incidents.set_scope(tx, row.id, f"{kind}:{entity}", status, actor, body.why)
         else:
             incidents.add_scope(tx, row.id, _one(known, kind, entity), status, tx.now, actor)
-        return detail(tx.conn, incidents.get(tx.conn, row.id), tx.now)
 
-    return house.store.write(write)
+    house.store.write(write)
+    with house.store.read() as conn:
+        return detail(conn, incidents.get(conn, incident), house.store.clock.now())
 
 
 def _one(known: list[Entity], kind: str, entity: str) -> Entity:

@@ -92,7 +92,9 @@ def _locked(tx: Tx, approval_id: str) -> Any:
     row = get(tx.conn, approval_id)
     if row.run_id is not None:
         run_rows.get(tx.conn, row.run_id, lock=True)
-    return tx.conn.execute(sa.select(approvals).where(approvals.c.id == approval_id).with_for_update()).one()
+    return tx.conn.execute(
+        sa.select(approvals).where(approvals.c.id == approval_id).with_for_update(key_share=True)
+    ).one()
 
 
 def count(conn: sa.Connection, row: Any, now: Any) -> VoteCount:
@@ -165,7 +167,9 @@ def time_out(tx: Tx, approval_id: str, data: Any) -> None:
 def withdraw(tx: Tx, work_id: str, why: str) -> None:
     """Nobody waits for the approvals of this work any more."""
     for row in tx.conn.execute(
-        sa.select(approvals).where(approvals.c.work_id == work_id, approvals.c.status == "open").with_for_update()
+        sa.select(approvals)
+        .where(approvals.c.work_id == work_id, approvals.c.status == "open")
+        .with_for_update(key_share=True)
     ).all():
         _decide(tx, row, "lapsed", State.LAPSED, why, ENGINE)
 

@@ -59,7 +59,7 @@ def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) ->
     """A person decides what became of an action in doubt: it happened (yes), did not (no), or repeat it."""
     run_id = actions.get(tx.conn, action_id).run_id
     run = runs.get(tx.conn, run_id, lock=True) if run_id is not None else None
-    tx.conn.execute(sa.select(action_table.c.id).where(action_table.c.id == action_id).with_for_update())
+    tx.conn.execute(sa.select(action_table.c.id).where(action_table.c.id == action_id).with_for_update(key_share=True))
     action = actions.get(tx.conn, action_id)
     if action.state not in (State.IN_DOUBT, State.NOT_EFFECTIVE):
         raise Conflict(f"this action is {action.state.value}; there is nothing to resolve")

@@ -39,7 +39,9 @@ def ask(tx: Tx, incident_id: str, actor: Actor, reason: str) -> str:
     if actor.kind != "person":
         raise Refused("break-glass is asked for by a person")
     incident = incidents.get(tx.conn, incident_id)
-    tx.conn.execute(sa.select(incident_table.c.id).where(incident_table.c.id == incident.id).with_for_update())
+    tx.conn.execute(
+        sa.select(incident_table.c.id).where(incident_table.c.id == incident.id).with_for_update(key_share=True)
+    )
     if incident.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed")
     standing = sa.select(table.c.id).where(table.c.incident_id == incident.id, table.c.status.in_(("asked", "open")))
@@ -101,7 +103,7 @@ def time_out(tx: Tx, glass_id: str) -> None:
 def get(conn: sa.Connection, glass_id: str, *, lock: bool = False) -> Any:
     """One break-glass; raises NotFound."""
     query = sa.select(table).where(table.c.id == glass_id)
-    row = conn.execute(query.with_for_update() if lock else query).first()
+    row = conn.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
         raise NotFound(f"no break-glass {glass_id!r}")
     return row

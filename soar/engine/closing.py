@@ -23,7 +23,7 @@ _QUESTIONS = frozenset({"in_doubt", "ambiguous", "unresolved"})
 
 def close(tx: Tx, incident_id: str, actor: Actor, resolution: str) -> None:
     """Close an incident. Raises Conflict with `undecided` (what, id, why) while something is open."""
-    incident = incidents.get(tx.conn, incident_id)
+    incident = incidents.get(tx.conn, incident_id, lock=True)
     if incident.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed already")
     open_ends = undecided(tx.conn, incident.id)

@@ -95,7 +95,7 @@ def skip_step(tx: Tx, run_id: str, occurrence: str, by: Actor, reason: str) -> N
     if occurrence not in choice:
         raise Conflict(f"{occurrence} is {state.steps[occurrence].status} and cannot be skipped" + _named("", choice))
     held = sa.select(work_table.c.id).where(work_table.c.run_id == run_id, work_table.c.occurrence == occurrence)
-    tx.conn.execute(held.with_for_update()).all()  # so that no worker stores an intent of it meanwhile
+    tx.conn.execute(held.with_for_update(key_share=True)).all()  # so that no worker stores an intent of it meanwhile
     own = [row for row in actions.find(tx.conn, run_id=run_id) if _belongs(row, occurrence)]
     _refuse_unsettled([row for row in own if row.state in UNSETTLED])
     for row in own:
@@ -132,7 +132,9 @@ def _keeps(entry: Mapping[str, Any], own: set[str]) -> bool:
 def _read(tx: Tx, run_id: str) -> tuple[Any, Playbook, RunState]:
     """A run that may go on after its end: its incident is locked before it, so that it stays open."""
     incident_id = runs.get(tx.conn, run_id).incident_id
-    tx.conn.execute(sa.select(incident_table.c.id).where(incident_table.c.id == incident_id).with_for_update())
+    tx.conn.execute(
+        sa.select(incident_table.c.id).where(incident_table.c.id == incident_id).with_for_update(key_share=True)
+    )
     run = runs.get(tx.conn, run_id, lock=True)
     return run, runs.playbook(tx.conn, run.playbook_digest), RunState.from_plain(run.state)
 

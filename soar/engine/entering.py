@@ -20,8 +20,6 @@ from soar.store.rows import ActionRow, WorkRow
 from soar.store.session import Tx
 from soar.store.work import Standing
 
-POLL_SECONDS = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
@@ -160,9 +158,10 @@ class Entering:
             finding["guard"] == "evidence" and finding["verdict"] == "wait" for row in rows for finding in row.guards
         )
         if not evidence:
-            return Parked("another call of the same goes first", seconds=POLL_SECONDS)
+            return Parked("another call of the same goes first", seconds=self.parts.poll_seconds)
         notes = {"box_started": job.work.notes.get("box_started") or stamp(self.parts.clock.now())}
-        return Parked("evidence must be collected first", seconds=POLL_SECONDS, notes=notes)
+        box = max(self.parts.policy.evidence_box, 0.05)
+        return Parked("evidence must be collected first", seconds=min(self.parts.poll_seconds, box), notes=notes)
 
     def context(self, job: Job, approval: Approval | None) -> Context:
         urgency = job.playbook.urgency

@@ -26,6 +26,8 @@ class Parts:
     drift_seconds: float = 900.0
     """How often the target of each standing effect is asked whether it still stands."""
 
+    poll_seconds: float = 1.0
+    """How often a step looks again that waits for something which nobody rings for."""
     sweep_seconds: float = 10.0
     """How often claims are looked through for those that nobody lengthens."""
 

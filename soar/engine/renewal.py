@@ -43,7 +43,9 @@ def current(tx: Tx, timer: Any) -> Any | None:
 
 def lock(tx: Tx, effect_id: str) -> Any | None:
     """An effect's row, kept to the commit."""
-    return tx.conn.execute(sa.select(effect_table).where(effect_table.c.id == effect_id).with_for_update()).first()
+    return tx.conn.execute(
+        sa.select(effect_table).where(effect_table.c.id == effect_id).with_for_update(key_share=True)
+    ).first()
 
 
 def under_way(conn: sa.Connection, original: ActionRow, *, sent: bool = False) -> bool:

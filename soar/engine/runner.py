@@ -162,7 +162,7 @@ class Runner:
         if times >= BREAKS:
             self.parts.store.write(lambda tx: self._gave_up(tx, row, f"broke {times} times inside ({what})"))
             return
-        again = Parked(f"broke: {what}", seconds=float(times), notes={"broke": times})
+        again = Parked(f"broke: {what}", seconds=times * self.parts.poll_seconds, notes={"broke": times})
         self.parts.store.write(lambda tx: parked(tx, row, again))
 
     def _quarantine(self, job: Job) -> None:

@@ -19,7 +19,7 @@ from soar.clock import boot_seconds
 from soar.engine import conductor, limits
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Answer, Calls, Held
-from soar.engine.entering import POLL_SECONDS, Ahead, Entered, Entering
+from soar.engine.entering import Ahead, Entered, Entering
 from soar.engine.job import PAUSED, Done, Ended, Job, Parked, as_it_is
 from soar.engine.parts import Parts
 from soar.errors import Invalid, NotFound
@@ -130,14 +130,14 @@ class Steps:
         """Nobody waits for this step any more; what it sent must come to its outcome all the same."""
         rows = self._settled(job)
         if any(row.state in UNSETTLED - {State.IN_DOUBT} for row in rows):
-            return as_it_is(Parked("called off; its last call is not settled yet", seconds=POLL_SECONDS))
+            return as_it_is(Parked("called off; its last call is not settled yet", seconds=self.parts.poll_seconds))
         return as_it_is(Ended("failed", reason="called off"))
 
     def settle_paused(self, job: Job) -> Done:
         """The run is paused: what was sent comes to its outcome, nothing new is begun."""
         rows = self._settled(job)
         if any(row.state in UNSETTLED - {State.IN_DOUBT} for row in rows):
-            return as_it_is(Parked("paused; its last call is not settled yet", seconds=POLL_SECONDS))
+            return as_it_is(Parked("paused; its last call is not settled yet", seconds=self.parts.poll_seconds))
         return as_it_is(PAUSED)
 
     def _settled(self, job: Job) -> list[ActionRow]:
@@ -154,9 +154,9 @@ class Steps:
         if any(row.state is State.IN_DOUBT for row in rows):
             return Parked("in doubt: a person must say what happened")
         if any(row.state in (State.ACCEPTED, State.CONFIRMED) for row in rows):
-            return Parked("accepted by the target, not in effect yet", seconds=POLL_SECONDS)
+            return Parked("accepted by the target, not in effect yet", seconds=self.parts.poll_seconds)
         if any(row.state in UNSENT for row in rows):
-            return Parked("not ready yet", seconds=entered.held or POLL_SECONDS)
+            return Parked("not ready yet", seconds=entered.held or self.parts.poll_seconds)
         return None
 
     # --- a group that acts together ----------------------------------------------------------

@@ -12,6 +12,7 @@ from soar.errors import NotFound
 from soar.ids import new_id
 from soar.model import Alert, IncidentStatus
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import alerts, deliveries, incidents
 
 _PAGE = 50
@@ -19,7 +20,7 @@ _PAGE = 50
 
 def delivery(conn: sa.Connection, source: str, delivery_id: str) -> Any | None:
     """A delivery that came in before: its id, the digest of its body, and the answer."""
-    return conn.execute(_DELIVERY, {"sender": source, "told": delivery_id}).first()
+    return _DELIVERY.run(conn, {"sender": source, "told": delivery_id}).first()
 
 
 def keep_delivery(
@@ -65,16 +66,13 @@ def differs(known: Any, alert: Alert) -> bool:
 
 def update(tx: Tx, known: Any, alert: Alert) -> None:
     """Take over what the source says now; the severity is only ever raised."""
-    tx.conn.execute(
-        alerts.update()
-        .where(alerts.c.id == known.id)
-        .values(facts=dict(alert.facts), severity_id=max(known.severity_id, alert.severity.id))
-    )
+    severity = max(known.severity_id, alert.severity.id)
+    tx.run(_UPDATE, {"alert": known.id, "said": dict(alert.facts), "severity": severity})
 
 
 def count_again(tx: Tx, alert_id: str) -> int:
     """One more of the same; returns the count."""
-    return int(tx.run(_COUNT, {"alert": alert_id, "now": tx.now}).scalar_one())
+    return int(tx.run(_COUNT, {"alert": alert_id, "now": tx.now}).first().count)
 
 
 def insert(tx: Tx, alert: Alert, incident_id: str, raw_sha256: str, joined_why: str, before: Any | None = None) -> str:
@@ -112,25 +110,34 @@ def _place(row: Any, alert: Alert) -> int:
     return int(row.source_alert_id[len(alert.source_alert_id) + 1 :] or "1")
 
 
-_DELIVERY = sa.select(deliveries.c.delivery_id, deliveries.c.body_sha256, deliveries.c.answer).where(
-    deliveries.c.source == sa.bindparam("sender"), deliveries.c.delivery_id == sa.bindparam("told")
+_DELIVERY = Statement(
+    sa.select(deliveries.c.delivery_id, deliveries.c.body_sha256, deliveries.c.answer).where(
+        deliveries.c.source == sa.bindparam("sender"), deliveries.c.delivery_id == sa.bindparam("told")
+    )
 )
-_KEEP_DELIVERY = deliveries.insert()
+_KEEP_DELIVERY = Statement(deliveries.insert())
 _ALERT = sa.select(alerts).where(alerts.c.id == sa.bindparam("alert"))
 _WITH_INCIDENT = sa.select(alerts, incidents.c.status, incidents.c.number).join(
     incidents, incidents.c.id == alerts.c.incident_id
 )
-_KNOWN = _WITH_INCIDENT.where(
-    sa.or_(
-        sa.and_(alerts.c.source == sa.bindparam("sender"), alerts.c.source_alert_id == sa.bindparam("own")),
-        sa.and_(alerts.c.dedupe_key == sa.bindparam("dedupe"), alerts.c.last_seen >= sa.bindparam("since")),
-    )
-).with_for_update(of=incidents)
+_KNOWN = Statement(
+    _WITH_INCIDENT.where(
+        sa.or_(
+            sa.and_(alerts.c.source == sa.bindparam("sender"), alerts.c.source_alert_id == sa.bindparam("own")),
+            sa.and_(alerts.c.dedupe_key == sa.bindparam("dedupe"), alerts.c.last_seen >= sa.bindparam("since")),
+        )
+    ).with_for_update(of=incidents, key_share=True)
+)
 _AGAIN = _WITH_INCIDENT.where(
     alerts.c.source == sa.bindparam("sender"), alerts.c.source_alert_id.in_(sa.bindparam("names", expanding=True))
-).with_for_update(of=incidents)
-_INSERT = alerts.insert()
-_COUNT = (
+).with_for_update(of=incidents, key_share=True)
+_INSERT = Statement(alerts.insert())
+_UPDATE = Statement(
+    alerts.update()
+    .where(alerts.c.id == sa.bindparam("alert"))
+    .values(facts=sa.bindparam("said"), severity_id=sa.bindparam("severity"))
+)
+_COUNT = Statement(
     alerts.update()
     .where(alerts.c.id == sa.bindparam("alert"))
     .values(count=alerts.c.count + 1, last_seen=sa.bindparam("now"))

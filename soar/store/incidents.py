@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from soar.errors import NotFound
 from soar.events import Kind
@@ -33,20 +34,21 @@ from soar.store.tables import alerts, incidents, observables, scope
 _NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
 
 
-_LAST_NUMBER = sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0))
+_LAST_NUMBER = Statement(sa.select(sa.func.coalesce(sa.func.max(incidents.c.number), 0).label("number")))
+_OPEN = Statement(incidents.insert())
+_NOBODY = dict.fromkeys(("declared_at", "declared_by", "declared_why", "confirmed_by", "closed_at"))
 
 
 def open_new(tx: Tx, title: str, severity: Severity, actor: Actor, why: str) -> str:
     """Open an incident: suspected, new, in detection. Returns its id."""
     incident_id = new_id()
     locks.hold(tx, ["incident number"])
-    number = tx.run(_LAST_NUMBER).scalar_one() + 1
-    tx.conn.execute(
-        incidents.insert().values(
-            id=incident_id, number=number, title=title, status=IncidentStatus.NEW.value,
-            determination=Determination.SUSPECTED.value, severity_id=severity.id, opened_at=tx.now, version=1,
-        )
-    )  # fmt: skip
+    number = tx.run(_LAST_NUMBER, {}).first().number + 1
+    row = {
+        **_NOBODY, "id": incident_id, "number": number, "title": title, "status": IncidentStatus.NEW.value,
+        "determination": Determination.SUSPECTED.value, "severity_id": severity.id, "opened_at": tx.now, "version": 1,
+    }  # fmt: skip
+    tx.run(_OPEN, row)
     event(
         tx, incident_id, Kind.INCIDENT_OPENED, actor=actor,
         data={"incident": incident_id, "number": number, "severity_id": severity.id, "phase": "detection"},
@@ -64,13 +66,12 @@ _BY_ID = sa.select(incidents).where(incidents.c.id == sa.bindparam("wanted"))
 _BY_NUMBER = sa.select(incidents).where(incidents.c.number == sa.bindparam("wanted"))
 
 
-def get(conn: sa.Connection, incident_id: str) -> Any:
-    """One incident, by id or by number (`INC-7` or `7`); raises NotFound."""
+def get(conn: sa.Connection, incident_id: str, *, lock: bool = False) -> Any:
+    """One incident, by id or by number (`INC-7` or `7`); raises NotFound. `lock` keeps it to the commit."""
     number = incident_id.upper().removeprefix("INC-")
-    if number.isascii() and number.isdecimal() and len(number) < 10:
-        row = conn.execute(_BY_NUMBER, {"wanted": int(number)}).first()
-    else:
-        row = conn.execute(_BY_ID, {"wanted": incident_id}).first()
+    numbered = number.isascii() and number.isdecimal() and len(number) < 10
+    query, wanted = (_BY_NUMBER, int(number)) if numbered else (_BY_ID, incident_id)
+    row = conn.execute(query.with_for_update(key_share=True) if lock else query, {"wanted": wanted}).first()
     if row is None:
         raise NotFound(f"no incident {incident_id!r}")
     return row
@@ -93,18 +94,16 @@ def add_scope(
     tx: Tx, incident_id: str, entity: Entity, status: ScopeStatus, as_of: datetime, actor: Actor = ENGINE
 ) -> bool:
     """Put a resolved thing into scope once; True when it is new there."""
-    where = (scope.c.incident_id == incident_id, scope.c.kind == entity.kind.value, scope.c.entity_id == entity.id)
-    if tx.conn.execute(sa.select(scope.c.id).where(*where)).first():
+    if tx.run(_SCOPE_ROW, {"of": incident_id, "of_kind": entity.kind.value, "named": entity.id}).first():
         return False
     plain = asdict(entity)
     plain["known_since"] = entity.known_since.isoformat() if entity.known_since else None
-    tx.conn.execute(
-        scope.insert().values(
-            id=new_id(), incident_id=incident_id, kind=entity.kind.value, entity_id=entity.id, name=entity.name,
-            status=status.value, resolved_by=entity.source, as_of=as_of, known_since=entity.known_since,
-            entity=plain, added_at=tx.now,
-        )
-    )  # fmt: skip
+    row = {
+        "id": new_id(), "incident_id": incident_id, "kind": entity.kind.value, "entity_id": entity.id,
+        "name": entity.name, "status": status.value, "resolved_by": entity.source, "as_of": as_of,
+        "known_since": entity.known_since, "entity": plain, "added_at": tx.now,
+    }  # fmt: skip
+    tx.run(_ADD_SCOPE, row)
     event(
         tx, incident_id, Kind.SCOPE_ADDED, actor=actor, data={"status": status.value, "resolved_by": entity.source},
         values={"scope": f"{entity.kind.value}:{entity.id}", "name": entity.name},
@@ -132,6 +131,7 @@ _SCOPE_ROW = Statement(
         scope.c.entity_id == sa.bindparam("named"),
     )
 )
+_ADD_SCOPE = Statement(scope.insert())
 
 
 def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:
@@ -155,19 +155,23 @@ def entity_of(row: Any) -> Entity:
 
 def add_observable(tx: Tx, incident_id: str, found: Observable, actor: Actor = ENGINE) -> bool:
     """Note an observable once; True when it is new."""
-    where = (
-        observables.c.incident_id == incident_id, observables.c.type == found.type, observables.c.value == found.value
-    )  # fmt: skip
-    if tx.conn.execute(sa.select(observables.c.id).where(*where)).first():
+    row = {
+        "id": new_id(), "incident_id": incident_id, "type": found.type, "value": found.value,
+        "verdict": found.verdict.value, "confidence": found.confidence, "judged_by": "", "added_at": tx.now,
+    }  # fmt: skip
+    if not tx.run(_OBSERVED[tx.postgres], row).rowcount:
         return False
-    tx.conn.execute(
-        observables.insert().values(
-            id=new_id(), incident_id=incident_id, type=found.type, value=found.value, verdict=found.verdict.value,
-            confidence=found.confidence, added_at=tx.now,
-        )
-    )  # fmt: skip
     event(tx, incident_id, Kind.OBSERVABLE_ADDED, actor=actor, data={"type": found.type}, values={"value": found.value})
     return True
+
+
+_OBSERVED = {
+    False: Statement(sqlite.insert(observables).on_conflict_do_nothing()),
+    True: Statement(postgresql.insert(observables).on_conflict_do_nothing()),
+}
+_OBSERVABLES = Statement(
+    sa.select(observables).where(observables.c.incident_id == sa.bindparam("of")).order_by(observables.c.id)
+)
 
 
 def judge_observable(tx: Tx, incident_id: str, observable_id: str, verdict: Verdict, confidence: int, by: str) -> None:
@@ -186,20 +190,19 @@ def judge_observable(tx: Tx, incident_id: str, observable_id: str, verdict: Verd
 
 def observables_of(conn: sa.Connection, incident_id: str) -> list[Observable]:
     """The observables of an incident, oldest first."""
-    rows = conn.execute(
-        sa.select(observables).where(observables.c.incident_id == incident_id).order_by(observables.c.id)
-    )
     return [
         Observable(type=row.type, value=row.value, verdict=Verdict(row.verdict), confidence=row.confidence)
-        for row in rows
+        for row in _OBSERVABLES.run(conn, {"of": incident_id}).all()
     ]
 
 
 def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
     """What conditions may speak of: `alert:` (the newest one), `incident:` and `scope:`, as plain data."""
-    newest = sa.select(alerts.c.facts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.id.desc()).limit(1)
-    row = get(conn, incident_id)
-    rows = scope_rows(conn, incident_id)
+    row = _FACTS.run(conn, {"of": incident_id}).first()
+    if row is None:
+        raise NotFound(f"no incident {incident_id!r}")
+    newest = _NEWEST.run(conn, {"of": incident_id}).first()
+    rows = _IN_SCOPE.run(conn, {"of": incident_id}).all()
     of_kind: dict[str, Any] = {}
     for name in ("host", "account", "mailbox", "key", "service"):
         mine = [each for each in rows if each.kind == name]
@@ -208,10 +211,28 @@ def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
             "affected": [each.entity_id for each in mine if each.status not in _NOT_AFFECTED],
         }
     return {
-        "alert": conn.execute(newest).scalar() or {},
+        "alert": (newest and newest.facts) or {},
         "incident": {
             "id": row.id, "severity_id": row.severity_id, "determination": row.determination, "status": row.status,
             "observables": [each.id for each in observables_of(conn, incident_id)],
         },
         "scope": of_kind,
     }  # fmt: skip
+
+
+_FACTS = Statement(
+    sa.select(incidents.c.id, incidents.c.severity_id, incidents.c.determination, incidents.c.status).where(
+        incidents.c.id == sa.bindparam("of")
+    )
+)
+_NEWEST = Statement(
+    sa.select(alerts.c.facts)
+    .where(alerts.c.incident_id == sa.bindparam("of"))
+    .order_by(alerts.c.id.desc())
+    .limit(1)
+)
+_IN_SCOPE = Statement(
+    sa.select(scope.c.kind, scope.c.entity_id, scope.c.status)
+    .where(scope.c.incident_id == sa.bindparam("of"))
+    .order_by(scope.c.id)
+)

@@ -27,7 +27,11 @@ STALE = timedelta(minutes=1)
 
 def tokens(tx: Tx, adapter: str, limit: AdapterLimit) -> float:
     """Lock an adapter's bucket and say how many tokens are in it now: none to `burst`."""
-    query = sa.select(buckets.c.tokens, buckets.c.filled_at).where(buckets.c.adapter == adapter).with_for_update()
+    query = (
+        sa.select(buckets.c.tokens, buckets.c.filled_at)
+        .where(buckets.c.adapter == adapter)
+        .with_for_update(key_share=True)
+    )
     row = tx.conn.execute(query).first()
     if row is None:  # who adds it at the same moment on PostgreSQL meets the primary key, and is run again
         full = float(limit.burst)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from soar.ids import new_id
 from soar.model import IncidentStatus
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import incidents, links
 
 Link = tuple[str, str]
@@ -21,7 +23,10 @@ def find(tx: Tx, wanted: Sequence[Link], since: datetime) -> tuple[str, list[Lin
     """The open incident seen most recently that shares something, and what it shares; locked to the commit."""
     if not wanted:
         return None
-    found = tx.run(_FIND, {"shared": [value for _, value in wanted], "since": since}).all()
+    values = [value for _, value in wanted]
+    places = 1 << (len(values) - 1).bit_length()
+    given = {f"shared{place}": values[min(place, len(values) - 1)] for place in range(places)}
+    found = tx.run(_find(places), given | {"since": since}).all()
     rows = [row for row in found if (row.kind, row.value) in wanted]
     if not rows:
         return None
@@ -39,20 +44,26 @@ def add(tx: Tx, incident_id: str, wanted: Iterable[Link]) -> None:
         tx.run(_ADD[tx.postgres], rows)
 
 
-_FIND = (
-    sa.select(links.c.incident_id, links.c.kind, links.c.value)
-    .join(incidents, incidents.c.id == links.c.incident_id)
-    .where(
-        links.c.value.in_(sa.bindparam("shared", expanding=True)),
-        links.c.seen_at >= sa.bindparam("since"),
-        incidents.c.status != IncidentStatus.CLOSED.value,
+@cache
+def _find(places: int) -> Statement:
+    """For so many values: a power of two, so that there are few such statements, the last value standing for the rest.
+    """
+    return Statement(
+        sa.select(links.c.incident_id, links.c.kind, links.c.value)
+        .join(incidents, incidents.c.id == links.c.incident_id)
+        .where(
+            links.c.value.in_([sa.bindparam(f"shared{place}") for place in range(places)]),
+            links.c.seen_at >= sa.bindparam("since"),
+            incidents.c.status != IncidentStatus.CLOSED.value,
+        )
+        .order_by(links.c.seen_at.desc(), links.c.id.desc())
+        .with_for_update(of=incidents, key_share=True)
     )
-    .order_by(links.c.seen_at.desc(), links.c.id.desc())
-    .with_for_update(of=incidents)
-)
+
+
 _UNIQUE = ("incident_id", "kind", "value")
 _LITE, _POST = sqlite.insert(links), postgresql.insert(links)
 _ADD = {
-    False: _LITE.on_conflict_do_update(index_elements=_UNIQUE, set_={"seen_at": _LITE.excluded.seen_at}),
-    True: _POST.on_conflict_do_update(index_elements=_UNIQUE, set_={"seen_at": _POST.excluded.seen_at}),
+    False: Statement(_LITE.on_conflict_do_update(index_elements=_UNIQUE, set_={"seen_at": _LITE.excluded.seen_at})),
+    True: Statement(_POST.on_conflict_do_update(index_elements=_UNIQUE, set_={"seen_at": _POST.excluded.seen_at})),
 }

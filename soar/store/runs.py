@@ -69,7 +69,7 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
 
 
 _RUN = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
-_LOCKED = _RUN.with_for_update()
+_LOCKED = _RUN.with_for_update(key_share=True)
 _SAVE = Statement(
     runs.update()
     .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))

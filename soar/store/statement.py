@@ -81,7 +81,7 @@ class Statement:
             (name, bind.required, bind.value, _writer(bind.type, dialect))
             for name, bind in zip(names, binds, strict=True)
         )
-        columns: Sequence[Any] = list(self.clause.selected_columns) if isinstance(self.clause, sa.Select) else []
+        columns: Sequence[Any] = list(self.clause.exported_columns)  # of a SELECT, or of RETURNING
         self._compiled[dialect.name] = done = _Compiled(
             sql=str(built), parameters=parameters, names=tuple(names), positional=bool(built.positional),
             columns=tuple(_reader(column.type, dialect) for column in columns),

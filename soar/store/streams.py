@@ -120,7 +120,9 @@ _LAST = Statement(
     .order_by(events.c.seq.desc())
     .limit(1)
 )
-_HEAD = Statement(sa.select(heads.c.seq, heads.c.hash).where(heads.c.stream == sa.bindparam("head")).with_for_update())
+_HEAD = Statement(
+    sa.select(heads.c.seq, heads.c.hash).where(heads.c.stream == sa.bindparam("head")).with_for_update(key_share=True)
+)
 _MOVE_HEAD = Statement(
     heads.update()
     .where(heads.c.stream == sa.bindparam("head"))

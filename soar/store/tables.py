@@ -150,7 +150,7 @@ work = sa.Table(
     sa.Index("ix_work_state_priority_id", "state", "priority", "id"),
 )  # fmt: skip
 actions = sa.Table(
-    "actions", metadata, _id(), _text("origin"), _text("step_path"), _int("command_index"), _text("target", index=True),
+    "actions", metadata, _id(), _text("origin"), _text("step_path"), _int("command_index"), _text("target"),
     _text("target_name"), _text("verb"), _int("generation"), _text("adapter"), _json("params"), _text("repeat_class"),
     _text("digest"), _text("state", index=True), _ref("incident_id", "incidents"), _ref("run_id", "runs", null=True),
     _text("step", default=""), _text("undo_of", null=True, index=True), _text("undo_reason", default=""),
@@ -166,6 +166,7 @@ sa.Index(
     postgresql_where=actions.c.state == "calling",
 )  # fmt: skip
 sa.Index("ix_actions_verb_called_at", actions.c.verb, actions.c.called_at)
+sa.Index("ix_actions_target_verb", actions.c.target, actions.c.verb)
 effects = sa.Table(
     "effects", metadata, _id(), _text("adapter"), _text("verb"), _text("target", index=True), _text("params_digest"),
     _text("state", index=True), _at("since"), _at("verified_at", null=True), _at("expires_at", null=True),

@@ -14,6 +14,7 @@ from soar.ids import new_id
 from soar.model import Actor
 from soar.store import incidents, work
 from soar.store.session import Tx
+from soar.store.statement import Statement
 from soar.store.tables import tasks
 
 
@@ -27,9 +28,9 @@ def open_task(
     row = {
         "id": task_id, "incident_id": incident_id, "run_id": run_id, "work_id": work_id, "action_id": action_id,
         "kind": kind, "text": text, "asks": dict(asks), "status": "open", "opened_at": tx.now, "due_at": due_at,
-        "answer": {},
+        "done_at": None, "done_by": None, "answer": {},
     }  # fmt: skip
-    tx.conn.execute(_OPEN, row)
+    tx.run(_OPEN, row)
     if due_at:
         work.arm(tx, due_at, "task", task_id, 0, {"within": within})
     incidents.event(tx, incident_id, Kind.TASK_OPENED, data={"task": task_id, "kind": kind}, values={"text": text})
@@ -60,7 +61,7 @@ def close_all(tx: Tx, action_id: str, kinds: Collection[str], actor: Actor, give
 def get(conn: sa.Connection, task_id: str, *, lock: bool = False) -> Any:
     """One task; raises NotFound. `lock` keeps others from answering it until the commit."""
     query = sa.select(tasks).where(tasks.c.id == task_id)
-    row = conn.execute(query.with_for_update() if lock else query).first()
+    row = conn.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
         raise NotFound(f"no task {task_id!r}")
     return row
@@ -74,4 +75,4 @@ def find(conn: sa.Connection, **wanted: str) -> list[Any]:
     return list(conn.execute(query))
 
 
-_OPEN = tasks.insert()
+_OPEN = Statement(tasks.insert())

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from soar.store.session import Tx
 from soar.store.tables import due
+from soar.store.work import ARMED
 
 ELSEWHERE = ("resolve", "drift")
 """Kinds whose work asks the outside world: threads of their own look after them."""
@@ -34,10 +35,10 @@ def take_next(tx: Tx) -> Any | None:
         tx.run(_PATIENCE, {"wait": LOCK_WAIT, "idle": IDLE})
     query = (
         sa.select(due)
-        .where(due.c.state == "armed", due.c.at <= tx.now, due.c.kind.not_in(ELSEWHERE))
+        .where(due.c.state == ARMED, due.c.at <= tx.now, due.c.kind.not_in(ELSEWHERE))
         .order_by(due.c.at)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     timer = tx.run(query).first()
     if timer is not None:
@@ -47,20 +48,20 @@ def take_next(tx: Tx) -> Any | None:
 
 def put_off(tx: Tx, timer_id: str, by: timedelta) -> None:
     """Let a timer that could not fire wait, so that it holds up no other."""
-    tx.run(due.update().where(due.c.id == timer_id, due.c.state == "armed").values(at=tx.now + by))
+    tx.run(due.update().where(due.c.id == timer_id, due.c.state == ARMED).values(at=tx.now + by))
 
 
 def next_at(conn: sa.Connection) -> datetime | None:
     """When the poller's next timer becomes due; None while nothing waits."""
-    query = sa.select(due.c.at).where(due.c.state == "armed", due.c.kind.not_in(ELSEWHERE)).order_by(due.c.at)
+    query = sa.select(due.c.at).where(due.c.state == ARMED, due.c.kind.not_in(ELSEWHERE)).order_by(due.c.at)
     at: datetime | None = conn.execute(query.limit(1)).scalar()
     return at
 
 
 def recur(tx: Tx, kind: str, every: timedelta) -> str | None:
     """Take the earliest due timer of a kind that never ends: it is due again later. Its ref, or None."""
-    query = sa.select(due.c.id, due.c.ref).where(due.c.state == "armed", due.c.kind == kind, due.c.at <= tx.now)
-    timer = tx.run(query.order_by(due.c.at).limit(1).with_for_update(skip_locked=True)).first()
+    query = sa.select(due.c.id, due.c.ref).where(due.c.state == ARMED, due.c.kind == kind, due.c.at <= tx.now)
+    timer = tx.run(query.order_by(due.c.at).limit(1).with_for_update(skip_locked=True, key_share=True)).first()
     if timer is None:
         return None
     tx.run(due.update().where(due.c.id == timer.id).values(at=tx.now + every))

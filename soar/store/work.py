@@ -40,6 +40,14 @@ class Standing:
     """Something of a higher priority is ready."""
 
 
+# As text in the statement, not as a parameter: a plan that PostgreSQL keeps for every value takes "ready" for as
+# frequent as "done", and reads the whole table.
+_READY: sa.ColumnElement[str] = sa.literal_column("'ready'")
+_CLAIMED: sa.ColumnElement[str] = sa.literal_column("'claimed'")
+_PARKED: sa.ColumnElement[str] = sa.literal_column("'parked'")
+_DONE_STATE: sa.ColumnElement[str] = sa.literal_column("'done'")
+ARMED: sa.ColumnElement[str] = sa.literal_column("'armed'")
+
 FRESH = Standing(abandoned=False, paused=False, overtaken=False)
 """Of a row that was just made in the same transaction."""
 
@@ -79,10 +87,10 @@ def add(
     return WorkRow.of(row)
 
 
-_TOP = sa.select(sa.func.max(work.c.priority)).where(work.c.state == "ready").scalar_subquery()
-_READY = sa.select(work).where(work.c.state == "ready").limit(1).with_for_update(skip_locked=True)
-_BEST = _READY.where(work.c.priority == _TOP).order_by(work.c.id)
-_ANY = _READY.order_by(work.c.priority.desc(), work.c.id)
+_TOP = sa.select(sa.func.max(work.c.priority)).where(work.c.state == _READY).scalar_subquery()
+_FREE = sa.select(work).where(work.c.state == _READY).limit(1).with_for_update(skip_locked=True, key_share=True)
+_BEST = _FREE.where(work.c.priority == _TOP).order_by(work.c.id)
+_ANY = _FREE.order_by(work.c.priority.desc(), work.c.id)
 _CLAIM = {
     postgres: Statement(
         work.update()
@@ -112,21 +120,24 @@ def any_ready(conn: sa.Connection) -> bool:
     return conn.execute(_ONE_READY).first() is not None
 
 
-_ONE_READY = sa.select(work.c.id).where(work.c.state == "ready").limit(1)
+_ONE_READY = sa.select(work.c.id).where(work.c.state == _READY).limit(1)
 _HIGHER = sa.alias(work, "higher")
 _STANDING = Statement(
     sa.select(
         work.c.fence, work.c.state, work.c.notes, runs.c.status,
-        sa.exists().where(_HIGHER.c.state == "ready", _HIGHER.c.priority > work.c.priority).label("overtaken"),
+        sa.exists().where(_HIGHER.c.state == _READY, _HIGHER.c.priority > work.c.priority).label("overtaken"),
     )
-    .join(runs, runs.c.id == work.c.run_id)
+    .join_from(runs, work, runs.c.id == work.c.run_id)
     .where(work.c.id == sa.bindparam("row"))
-    .with_for_update(of=work)
+    .with_for_update(of=[runs, work], key_share=True)
 )  # fmt: skip
 
 
 def check_fence(tx: Tx, row: WorkRow) -> Standing:
-    """Raises StaleFence unless this claim is still the row's newest; the lock is kept to the commit."""
+    """Raises StaleFence unless this claim is still the row's newest; the locks are kept to the commit.
+
+    The run is locked first, as by whoever votes, cancels or fires a timer: one order for everybody.
+    """
     now = tx.run(_STANDING, {"row": row.id}).first()
     if now.fence != row.fence or now.state != "claimed":
         raise StaleFence(f"work {row.id} was taken over (fence {row.fence}, now {now.fence}, {now.state})")
@@ -152,11 +163,11 @@ def wake(tx: Tx, work_id: str) -> bool:
 
     False when there was nobody to wake (a late or doubled wake).
     """
-    woken = tx.run(work.update().where(work.c.id == work_id, work.c.state == "parked").values(state="ready"))
+    woken = tx.run(work.update().where(work.c.id == work_id, work.c.state == _PARKED).values(state="ready"))
     if woken.rowcount:
         tx.ring(work_id)
         return True
-    held = sa.select(work.c.notes).where(work.c.id == work_id, work.c.state == "claimed").with_for_update()
+    held = sa.select(work.c.notes).where(work.c.id == work_id, work.c.state == _CLAIMED).with_for_update(key_share=True)
     notes = tx.run(held).scalar()
     if notes is not None:
         tx.run(work.update().where(work.c.id == work_id).values(notes={**notes, "rung": True}))
@@ -178,7 +189,9 @@ def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
     goes on to settle that, and a row that nobody holds is made ready for the same.
     """
     where = (work.c.run_id == run_id, work.c.occurrence == occurrence, work.c.attempt == attempt)
-    row = tx.conn.execute(sa.select(work).where(*where, work.c.state != "done").with_for_update()).first()
+    row = tx.conn.execute(
+        sa.select(work).where(*where, work.c.state != _DONE_STATE).with_for_update(key_share=True)
+    ).first()
     if row is None:
         return None
     state = row.state if row.state == "claimed" else "ready"
@@ -193,20 +206,20 @@ def extend(tx: Tx, held: Collection[str], claim: timedelta = CLAIM) -> None:
     if held:
         tx.conn.execute(
             work.update()
-            .where(work.c.id.in_(list(held)), work.c.state == "claimed")
+            .where(work.c.id.in_(list(held)), work.c.state == _CLAIMED)
             .values(claimed_until=_now(tx) + claim)
         )
 
 
 def free_expired(tx: Tx) -> int:
     """Free claims that nobody has lengthened: their workers are gone. The fence keeps a late one out."""
-    expired = sa.select(work.c.id).where(work.c.state == "claimed", work.c.claimed_until <= _now(tx))
+    expired = sa.select(work.c.id).where(work.c.state == _CLAIMED, work.c.claimed_until <= _now(tx))
     return _free(tx, expired)
 
 
 def reclaim(tx: Tx) -> int:
     """Free every claim. Only for the process that owns the database alone: claims are a dead one's."""
-    freed = _free(tx, sa.select(work.c.id).where(work.c.state == "claimed"))
+    freed = _free(tx, sa.select(work.c.id).where(work.c.state == _CLAIMED))
     if any_ready(tx.conn):
         tx.ring("")
     return freed
@@ -214,12 +227,12 @@ def reclaim(tx: Tx) -> int:
 
 def let_go(tx: Tx, owner: Owner) -> int:
     """Free what a worker claimed and does not hold any more (it could not write that it let go)."""
-    return _free(tx, sa.select(work.c.id).where(work.c.state == "claimed", work.c.owner == owner.name))
+    return _free(tx, sa.select(work.c.id).where(work.c.state == _CLAIMED, work.c.owner == owner.name))
 
 
 def _free(tx: Tx, which: sa.Select[Any]) -> int:
     """Each time a worker is lost counts against the row: one that kills its workers must end."""
-    freed = tx.conn.execute(which.with_for_update(skip_locked=True)).scalars().all()
+    freed = tx.conn.execute(which.with_for_update(skip_locked=True, key_share=True)).scalars().all()
     for work_id in freed:
         tx.conn.execute(
             work.update()
@@ -258,4 +271,4 @@ def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Ma
 
 def disarm(tx: Tx, kind: str, ref: str) -> None:
     """Drop the timers of a kind for a row."""
-    tx.conn.execute(due.delete().where(due.c.kind == kind, due.c.ref == ref, due.c.state == "armed"))
+    tx.conn.execute(due.delete().where(due.c.kind == kind, due.c.ref == ref, due.c.state == ARMED))

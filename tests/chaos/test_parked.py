@@ -139,13 +139,13 @@ def ratio(pairs: list[tuple[float, float]]) -> float:
 def full_scans(built: Built) -> None:
     """What the workers and the poller ask all the time is answered from an index."""
 
+    with built.store.read() as conn:
+        held = WorkRow.of(conn.execute(sa.select(work_table).limit(1)).one()._asdict())
+
     def ask(tx: Tx) -> None:
         work.claim(tx, work.Owner("probe"))
         with suppress(StaleFence):
-            work.check_fence(
-                tx,
-                WorkRow.of(tx.conn.execute(sa.select(work_table).where(work_table.c.id > "").limit(1)).one()._mapping),
-            )
+            work.check_fence(tx, held)
         work.any_ready(tx.conn)
         work.free_expired(tx)
         timers.next_at(tx.conn)

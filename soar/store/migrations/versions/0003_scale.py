@@ -77,8 +77,10 @@ def upgrade() -> None:
 
     with op.batch_alter_table('actions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('renews', sa.Text(), nullable=True))
+        batch_op.drop_index(batch_op.f('ix_actions_target'))
         batch_op.create_index('ix_actions_calling', ['adapter'], unique=False, sqlite_where=sa.text("state = 'calling'"), postgresql_where=sa.text("state = 'calling'"))
         batch_op.create_index(batch_op.f('ix_actions_renews'), ['renews'], unique=False)
+        batch_op.create_index('ix_actions_target_verb', ['target', 'verb'], unique=False)
         batch_op.create_index('ix_actions_verb_called_at', ['verb', 'called_at'], unique=False)
 
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
@@ -134,8 +136,10 @@ def downgrade() -> None:
 
     with op.batch_alter_table('actions', schema=None) as batch_op:
         batch_op.drop_index('ix_actions_verb_called_at')
+        batch_op.drop_index('ix_actions_target_verb')
         batch_op.drop_index(batch_op.f('ix_actions_renews'))
         batch_op.drop_index('ix_actions_calling', sqlite_where=sa.text("state = 'calling'"), postgresql_where=sa.text("state = 'calling'"))
+        batch_op.create_index(batch_op.f('ix_actions_target'), ['target'], unique=False)
         batch_op.drop_column('renews')
 
     with op.batch_alter_table('proposals', schema=None) as batch_op:
