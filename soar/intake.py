@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,8 +32,26 @@ from soar.store.session import Store, Tx
 from soar.store.tables import incidents as incident_table
 
 log = structlog.get_logger("soar.intake")
+RECENT = 4096
 INLINE = 64 * 1024
 """A body up to so many octets is stored in the commit that takes it in, a larger one in the vault before it."""
+
+
+class _Recent:
+    """The newest deliveries that this process took in. What is sent again is sent again soon."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __contains__(self, delivery: tuple[str, str]) -> bool:
+        return delivery in self._seen
+
+    def add(self, delivery: tuple[str, str]) -> None:
+        with self._lock:
+            self._seen[delivery] = None
+            if len(self._seen) > RECENT:
+                self._seen.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +64,7 @@ class Intake:
     may_start: bool
     dedupe: timedelta
     correlate: timedelta
+    recent: _Recent = field(default_factory=_Recent)
 
     def receive(
         self, source: str, delivery_id: str, raw: bytes, found: Sequence[Alert], actor: Actor
@@ -54,7 +74,7 @@ class Intake:
         Raises Conflict when the delivery id was used for another body.
         """
         digest = hashlib.sha256(raw).hexdigest()
-        if self.directories or len(raw) > INLINE:
+        if len(raw) > INLINE or (source, delivery_id) in self.recent:
             with self.store.read() as conn:  # what was answered before costs no inventory and no disk
                 before = alerts.delivery(conn, source, delivery_id)
             if before is not None:
@@ -79,7 +99,9 @@ class Intake:
             alerts.keep_delivery(tx, source, delivery_id, digest, answer, raw if len(raw) <= INLINE else None)
             return {**answer, "replayed": False}
 
-        return self.store.write(keep)
+        answer = self.store.write(keep)
+        self.recent.add((source, delivery_id))
+        return answer
 
     def resolve_forever(self, stop: threading.Event) -> None:
         """Ask silent inventories again until told to stop. A thread of its own: a slow answer delays no timer."""

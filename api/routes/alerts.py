@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from api.auth import TheHouse
+from api.auth import house_of
 from api.body import check_type, decoded
 from api.views.alerts import Receipt
 from api.views.base import Ident
@@ -115,13 +115,14 @@ def _sender(house: House, name: str, settings: SourceSettings) -> Sender:
     summary="Post alerts of a SIEM",
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-async def receive(source: Ident, request: Request, house: TheHouse) -> JSONResponse:
+async def receive(source: Ident, request: Request) -> JSONResponse:
     """Takes the source's own format. The credential is the source's: Standard Webhooks or a bearer token.
 
     A delivery that was seen before gets the same answer and changes nothing (409 if its id comes
     with another body).
     """
     door: Gate = request.app.state.gate
+    house = house_of(request)
     sender = door.senders.get(source, door.stranger)
     try:
         body = await request.body()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from soar.errors import Invalid, Problem, TooLarge
@@ -55,8 +56,11 @@ class Reader:
 
     def find(self, path: str) -> list[Found]:
         """Every value of a dotted path under every spelling, arrays opened, nulls passed over."""
+        parts, beginnings = _parts(path)
+        if self._document.keys().isdisjoint(beginnings):  # most fields of a schema are not there
+            return []
         found: list[Found] = []
-        for each in self._walk(self._document, tuple(path.split(".")), self._pointer, 0):
+        for each in self._walk(self._document, parts, self._pointer, 0):
             if len(found) == MOST_VALUES:
                 self.leave_out(each, f"{path} has over {MOST_VALUES} values, the rest is not read")
                 break
@@ -97,7 +101,8 @@ class Reader:
             if text is None:
                 self._wrong(each, "a text")
             elif text:
-                return "".join(char if printable(char) else "\ufffd" for char in text[:LONGEST_PROSE])
+                text = text[:LONGEST_PROSE]
+                return text if printable(text) else "".join(each if printable(each) else "\ufffd" for each in text)
         return ""
 
     def integer(self, path: str) -> int | None:
@@ -185,6 +190,13 @@ class Reader:
                     yield from self._walk(value[key], rest[cut:], f"{pointer}/{_escape(key)}", depth + 1)
         else:
             self._wrong(Found(pointer, value), "an object")
+
+
+@lru_cache(maxsize=1024)
+def _parts(path: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """A dotted path in parts, and each key of a document that it can begin with."""
+    parts = tuple(path.split("."))
+    return parts, frozenset(".".join(parts[:cut]) for cut in range(1, len(parts) + 1))
 
 
 def unpack(document: Any, *batches: str) -> list[tuple[str, Any]]:

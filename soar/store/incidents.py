@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -96,7 +96,7 @@ def add_scope(
     """Put a resolved thing into scope once; True when it is new there."""
     if tx.run(_SCOPE_ROW, {"of": incident_id, "of_kind": entity.kind.value, "named": entity.id}).first():
         return False
-    plain = asdict(entity)
+    plain: dict[str, Any] = {name: getattr(entity, name) for name in _ENTITY}
     plain["known_since"] = entity.known_since.isoformat() if entity.known_since else None
     row = {
         "id": new_id(), "incident_id": incident_id, "kind": entity.kind.value, "entity_id": entity.id,
@@ -132,6 +132,7 @@ _SCOPE_ROW = Statement(
     )
 )
 _ADD_SCOPE = Statement(scope.insert())
+_ENTITY = tuple(each.name for each in fields(Entity))
 
 
 def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.crash.cells import Cell
+from tests.crash.cells import Cell, Stage
 from tests.crash.conftest import SETUPS, Theatre
 from tests.crash.expectations import COLUMNS, MATRIX
 
@@ -44,19 +44,33 @@ def draw(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("setup", SETUPS)
-def test_whatever_dies_wherever_every_cell_ends_as_specified(theatre: Theatre, setup: str, tmp_path: Path) -> None:
-    stage = theatre.stage(setup, folder=tmp_path / "cells")
-    cells = [Cell(stage, row, column, wanted) for row in MATRIX for column, wanted in row.ends.items()]
+SHORT = {"celery": ("B", "C")}
+"""Where a cell costs the start of a whole node, the short form plays these columns; the long form plays all."""
+
+
+def all_end_as_specified(stage: Stage, columns: Collection[str]) -> None:
+    cells = [Cell(stage, row, column, end) for row in MATRIX for column, end in row.ends.items() if column in columns]
     began = time.monotonic()
     played = play(cells)
     table = f"{draw(played)}\n{time.monotonic() - began:.1f} s"
     print(table)
     built = ROOT / "build"
     built.mkdir(exist_ok=True)
-    (built / f"crash-matrix-{setup}.txt").write_text(f"{table}\n")
+    (built / f"crash-matrix-{stage.name}.txt").write_text(f"{table}\n")
     assert {cell.id: cell.wrong for cell in played if cell.wrong} == {}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("setup", SETUPS)
+def test_whatever_dies_wherever_every_cell_ends_as_specified(theatre: Theatre, setup: str, tmp_path: Path) -> None:
+    all_end_as_specified(theatre.stage(setup, folder=tmp_path / "cells"), SHORT.get(setup, COLUMNS))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("setup", SHORT)
+def test_every_class_ends_as_specified(theatre: Theatre, setup: str, tmp_path: Path) -> None:
+    all_end_as_specified(theatre.stage(setup, folder=tmp_path / "cells"), COLUMNS)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def freeze(theatre: Theatre, folder: Path, times: int) -> None:
         stage = theatre.stage(name, folder=folder / str(number))
         row = FREEZES[number % len(FREEZES)]
         column = chance.choice(sorted(row.ends))
-        cells.append(Cell(stage, row, column, row.ends[column], serial=number))
+        cells.append(Cell(stage, row, column, row.ends[column], serial=number + 1))
     played = play(cells)
     assert {cell.id: cell.wrong for cell in played if cell.wrong} == {}
     refused = sum(bool(cell.refused) for cell in played)
