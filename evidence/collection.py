@@ -122,7 +122,9 @@ def add_custody(tx: Tx, entry: CustodyEntry) -> None:
 
 def handle(tx: Tx, item_id: str, act: str, actor: Actor, purpose: str, *, to: str = "") -> None:
     """Somebody reads or exports an item: the next entry of its chain, and an event. Raises NotFound."""
-    row = tx.conn.execute(sa.select(evidence_items).where(evidence_items.c.id == item_id).with_for_update(key_share=True)).first()
+    row = tx.conn.execute(
+        sa.select(evidence_items).where(evidence_items.c.id == item_id).with_for_update(key_share=True)
+    ).first()
     if row is None:
         raise NotFound(f"no evidence item {item_id!r}")
     before = custody_of(tx.conn, item_id)

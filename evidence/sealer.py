@@ -13,6 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from evidence.durable import write_whole
 from evidence.merkle import Levels, Tree, leaf_hash
@@ -21,7 +22,8 @@ from soar.errors import SoarError
 from soar.ports import Signer
 from soar.store import locks
 from soar.store.session import Store, Tx
-from soar.store.tables import checkpoints, events, leaves, unsealed
+from soar.store.statement import Statement
+from soar.store.tables import checkpoints, events, leaves, meta, unsealed
 
 log = structlog.get_logger("soar.sealer")
 EVERY_SECONDS = 2.0
@@ -62,8 +64,8 @@ class Sealer:
     def _try(self) -> None:
         try:
             self.seal()
-        except SoarError as error:
-            log.warning("sealing_failed", reason=error.message)
+        except (SoarError, SQLAlchemyError) as error:
+            log.warning("sealing_failed", reason=str(error).partition("\n")[0])
 
     def _drain(self, tx: Tx, known: Tree) -> tuple[Tree, str | None, bool]:
         """The tree after this commit, its note, and whether more waits; the tree that was known is left as it is.
@@ -72,33 +74,67 @@ class Sealer:
         """
         if not locks.hold_if_free(tx, _TURN):
             return known, None, False
-        waiting = tx.run(_WAITING).all()
+        waiting = tx.run(_WAITING, {}).all()
         if not waiting:
             return known, None, False
-        tree = Tree(known.size, known.frontier)
-        for hashed in tx.run(_LEAVES, {"size": tree.size}).scalars():
-            tree.append_hash(bytes.fromhex(hashed))
+        tree = _grown(tx, known)
         rows = []
         for event in waiting:
             hashed = leaf_hash(bytes(event.body))
             rows.append({"leaf_index": tree.append_hash(hashed), "event_id": event.id, "hash": hashed.hex()})
         tx.run(_LEAF, rows)
         tx.run(_SEALED, [{"sealed": row["event_id"]} for row in rows])
+        _keep(tx, tree)
         root = tree.root()
         note = sign(Checkpoint(self.origin, tree.size, root), self.signer)
         tx.run(_CHECKPOINT, {"size": tree.size, "root": root.hex(), "note": note, "signed_at": tx.now})
         return tree, note, len(waiting) == MOST
 
 
+def _grown(tx: Tx, known: Tree) -> Tree:
+    """The tree as it stands: from the kept frontier where that is newer and fits the signed root, else from leaves."""
+    tree = Tree(known.size, known.frontier)
+    kept = _kept(tx)
+    if kept is not None and kept.size > tree.size:
+        signed = tx.run(_ROOT, {"size": kept.size}).first()
+        if signed is not None and signed.root == kept.root().hex():
+            tree = kept
+    for row in tx.run(_LEAVES, {"size": tree.size}).all():
+        tree.append_hash(bytes.fromhex(row.hash))
+    return tree
+
+
+def _kept(tx: Tx) -> Tree | None:
+    """The tree of the kept frontier; None when there is none, or none that can be read."""
+    row = tx.run(_KEPT, {}).first()
+    try:
+        return row and Tree(row.value["size"], [bytes.fromhex(each) for each in row.value["frontier"]])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _keep(tx: Tx, tree: Tree) -> None:
+    """Keep the frontier, so that the next start need not read every leaf."""
+    value = {"size": tree.size, "frontier": [each.hex() for each in tree.frontier]}
+    if not tx.run(_MOVE, {"frontier": value}).rowcount:
+        tx.run(_FIRST, {"name": _FRONTIER, "value": value})
+
+
 _TURN = "sealer"
-_WAITING = (
+_FRONTIER = "log frontier"
+_WAITING = Statement(
     sa.select(events.c.id, events.c.body)
     .join(unsealed, unsealed.c.event_id == events.c.id)
     .order_by(events.c.id)
     .limit(MOST)
 )
-_LEAVES = sa.select(leaves.c.hash).where(leaves.c.leaf_index >= sa.bindparam("size")).order_by(leaves.c.leaf_index)
-_LEAF, _CHECKPOINT = leaves.insert(), checkpoints.insert()
+_LEAVES = Statement(
+    sa.select(leaves.c.hash).where(leaves.c.leaf_index >= sa.bindparam("size")).order_by(leaves.c.leaf_index)
+)
+_ROOT = Statement(sa.select(checkpoints.c.root).where(checkpoints.c.size == sa.bindparam("size")))
+_KEPT = Statement(sa.select(meta.c.value).where(meta.c.name == _FRONTIER))
+_MOVE = Statement(meta.update().where(meta.c.name == _FRONTIER).values(value=sa.bindparam("frontier")))
+_LEAF, _CHECKPOINT, _FIRST = Statement(leaves.insert()), Statement(checkpoints.insert()), Statement(meta.insert())
 _SEALED = unsealed.delete().where(unsealed.c.event_id == sa.bindparam("sealed"))
 
 

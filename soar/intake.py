@@ -108,8 +108,8 @@ class Intake:
         while not stop.wait(1.0):
             try:
                 self.resolve_due()
-            except SoarError as error:
-                log.warning("mentions_wait", reason=error.message)
+            except (SoarError, sa.exc.SQLAlchemyError) as error:
+                log.warning("mentions_wait", reason=str(error).partition("\n")[0])
 
     def resolve_due(self) -> int:
         """Ask again for all mentions whose time has come; returns how many timers were served."""

@@ -175,7 +175,9 @@ class Reader:
     def _walk(self, value: Any, rest: tuple[str, ...], pointer: str, depth: int) -> Iterator[Found]:
         if value is None or len(self.problems) >= _MOST_NOTES:
             return
-        if isinstance(value, list | tuple):
+        if not rest and type(value) is str:  # what stands at the end of nearly every path
+            yield Found(pointer, value)
+        elif isinstance(value, list | tuple):
             if depth >= _DEEPEST:
                 self._wrong(Found(pointer, value), f"an array less than {_DEEPEST} levels deep")
                 return
@@ -183,11 +185,10 @@ class Reader:
                 yield from self._walk(each, rest, f"{pointer}/{at}", depth + 1)
         elif not rest:
             yield Found(pointer, value)
-        elif isinstance(value, Mapping):
-            for cut in range(len(rest), 0, -1):
-                key = ".".join(rest[:cut])
+        elif type(value) is dict or isinstance(value, Mapping):
+            for key, further, place in _cuts(rest):
                 if key in value:
-                    yield from self._walk(value[key], rest[cut:], f"{pointer}/{_escape(key)}", depth + 1)
+                    yield from self._walk(value[key], further, pointer + place, depth + 1)
         else:
             self._wrong(Found(pointer, value), "an object")
 
@@ -196,7 +197,14 @@ class Reader:
 def _parts(path: str) -> tuple[tuple[str, ...], frozenset[str]]:
     """A dotted path in parts, and each key of a document that it can begin with."""
     parts = tuple(path.split("."))
-    return parts, frozenset(".".join(parts[:cut]) for cut in range(1, len(parts) + 1))
+    return parts, frozenset(key for key, _, _ in _cuts(parts))
+
+
+@lru_cache(maxsize=1024)
+def _cuts(rest: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """Each key that a path can begin with, longest first: the key, what is left of the path, its pointer."""
+    keys = ((".".join(rest[:cut]), rest[cut:]) for cut in range(len(rest), 0, -1))
+    return tuple((key, further, f"/{_escape(key)}") for key, further in keys)
 
 
 def unpack(document: Any, *batches: str) -> list[tuple[str, Any]]:

@@ -69,6 +69,7 @@ def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) ->
         raise Conflict("its run is over, so nobody would repeat it; say yes or no, and start a new run")
     said = f"{actor.name} decided: {happened}; {reason}"
     context = Context(work=None, urgency="", ground="", asked=None, owner=actor.id)
+    questions = tasks.find(tx.conn, action_id=action_id, status="open")  # what follows may ask another one
     if happened == "yes":
         handle = {} if action.undo_of else {"key": action.id}
         action = actions.move(tx, action, State.CONFIRMED, actor=actor, summary=said, handle=handle)
@@ -79,7 +80,7 @@ def resolve(tx: Tx, action_id: str, actor: Actor, happened: str, reason: str) ->
         actions.move(tx, action, State.READY, actor=actor, summary=said)
     else:
         raise Invalid("happened is yes, no or repeat")
-    for task in tasks.find(tx.conn, action_id=action_id, status="open"):
+    for task in questions:
         tasks.close(tx, task, actor, {"happened": happened})
     held = sa.select(work_table.c.id).where(
         work_table.c.run_id == action.run_id, work_table.c.occurrence == action.step_path,

@@ -15,7 +15,7 @@ from soar.engine.contact import inspect, send
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.points import Point
-from soar.engine.prepare import Look, begin, fenced
+from soar.engine.prepare import Look, allowed, begin, fenced
 from soar.errors import AdapterError, NotSent, OutcomeUnknown, Rejected
 from soar.model import Applied, AppliedStatus, Inspection, Repeat
 from soar.ports import Collection
@@ -28,8 +28,8 @@ from soar.verbs import VERBS
 TRIES = 3
 """How often one key is sent when it is known, or seen, that the call before it did nothing."""
 SEND_WITHIN = 0.5
-"""Seconds from the intent's commit to the send. What was held up for longer (a frozen process) asks
-again first: guards, kill switch, pause, and whether the work is still its own."""
+"""Seconds from the guards' word to the send. What was held up for longer (a frozen process, a slow disk)
+looks once more whether it may still go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Calls:
     def carry_out(self, action: ActionRow, context: Context, *, intended: float | None = None) -> Came:
         """Bring a ready action to its outcome, or take up one that was found on its way.
 
-        `intended`: the boot time right after the commit of its intent, if this worker made it just
-        now. Returns the action where everything is written, else the answer that the caller writes, or
+        `intended`: the boot time at which the guards were asked for its intent, if this worker stored
+        it just now. Returns the action where everything is written, else the answer that the caller writes, or
         how long the call is held up.
         """
         if action.state is State.READY:
@@ -87,7 +87,7 @@ class Calls:
         if begun.wait:
             return Held(begun.action, begun.wait)
         calling = begun.action.state is State.CALLING
-        return self._call(begun.action, context, tries, boot_seconds()) if calling else begun.action
+        return self._call(begun.action, context, tries, begun.asked) if calling else begun.action
 
     def _answer(self, action: ActionRow, write: Callable[[Tx], ActionRow], applied: Applied | None = None) -> Answer:
         """The outcome, and room for the next call at its connected system, in one commit."""
@@ -102,7 +102,7 @@ class Calls:
     def _call(self, action: ActionRow, context: Context, tries: int, intended: float) -> Came:
         """Send once; `tries` counts this one. Failures that are known to have done nothing may repeat."""
         points.reached(Point.INTENT_STORED)
-        if boot_seconds() - intended > SEND_WITHIN:
+        if boot_seconds() - intended > SEND_WITHIN and not allowed(self.parts, action, context):
             return self._again(action, context, tries, "held up before it was sent", None)
         collection = self.parts.custodian.collect(
             incident_id=action.incident_id, action_id=action.id, target=str(action.target), actor=action.caller

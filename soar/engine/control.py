@@ -64,6 +64,7 @@ def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
     run = runs.get(tx.conn, run_id, lock=True)
     if run.status not in UNDER_WAY:
         raise Conflict(f"this run is {run.status} already")
+    work.hold(tx, run_id)
     for action in actions.find(tx.conn, run_id=run_id, states=UNSENT):
         actions.move(tx, action, State.CANCELLED, actor=by, summary=reason)
     incidents.event(tx, run.incident_id, Kind.RUN_CANCELLED, actor=by, data={"run": run_id}, values={"why": reason})
@@ -94,8 +95,7 @@ def skip_step(tx: Tx, run_id: str, occurrence: str, by: Actor, reason: str) -> N
     choice = conductor.skippable(playbook, state)
     if occurrence not in choice:
         raise Conflict(f"{occurrence} is {state.steps[occurrence].status} and cannot be skipped" + _named("", choice))
-    held = sa.select(work_table.c.id).where(work_table.c.run_id == run_id, work_table.c.occurrence == occurrence)
-    tx.conn.execute(held.with_for_update(key_share=True)).all()  # so that no worker stores an intent of it meanwhile
+    work.hold(tx, run_id)
     own = [row for row in actions.find(tx.conn, run_id=run_id) if _belongs(row, occurrence)]
     _refuse_unsettled([row for row in own if row.state in UNSETTLED])
     for row in own:

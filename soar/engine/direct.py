@@ -14,7 +14,6 @@ from soar.engine import approving, effects, planning, releasing, renewal, runnin
 from soar.errors import Conflict, Refused
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Playbook, Soar, one_step
-from soar.protocol import UNSENT, UNSETTLED
 from soar.store import actions, runs
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
@@ -27,7 +26,7 @@ def undo(tx: Tx, action_id: str, *, reason: str, why: str, by: Actor = ENGINE) -
     original = actions.get(tx.conn, action_id)
     if original.effect_id:
         renewal.lock(tx, original.effect_id)
-    if releasing.undone_by(tx.conn, action_id, UNSETTLED | UNSENT):
+    if renewal.being_ended(tx.conn, original):
         raise Conflict("a release of this is under way already")
     gated = releasing.verdict(tx.conn, original, reason, by_hand=by.kind != ENGINE.kind)
     if not gated.allowed:
@@ -53,7 +52,7 @@ def renew(tx: Tx, action_id: str, *, seconds: float, why: str, by: Actor) -> str
     renewal.lock(tx, hold.effect_id)
     if renewal.under_way(tx.conn, original):
         raise Conflict("a renewal of this is under way already")
-    if releasing.undone_by(tx.conn, action_id, UNSETTLED | UNSENT):
+    if renewal.being_ended(tx.conn, original):
         raise Conflict("a release of this is under way")
     if VERBS[original.verb].on_expiry is not OnExpiry.LIFT:
         renewal.extend(tx, original, seconds, by, why)

@@ -17,14 +17,14 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from soar.engine import direct, renewal
+from soar.engine import direct, effects, renewal
 from soar.engine.contact import inspect
 from soar.engine.parts import Parts
 from soar.errors import AdapterError, NotFound, SoarError
 from soar.events import Kind
 from soar.model import Inspection
 from soar.protocol import State
-from soar.store import actions, incidents, tasks, timers
+from soar.store import actions, incidents, tasks, timers, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.store.tables import due
@@ -46,12 +46,29 @@ class Look:
 
 
 def watch_register(parts: Parts, stop: threading.Event) -> None:
-    """Check what is due until told to stop; a thread of its own, so that a slow answer delays no timer."""
+    """Check what is due until told to stop; a thread of its own, so that a slow answer delays no timer.
+
+    First, once, what stands without a timer (it began before there were any) gets one.
+    """
+    complete = False
     while not stop.wait(1.0):
         try:
+            if not complete:
+                parts.store.write(arm_missing)
+                complete = True
             check_due(parts, stop)
-        except SoarError as error:
-            log.warning("register_not_checked", reason=error.message)
+        except (SoarError, sa.exc.SQLAlchemyError) as error:
+            log.warning("register_not_checked", reason=str(error).partition("\n")[0])
+
+
+def arm_missing(tx: Tx) -> int:
+    """Give every standing effect without a timer one; returns how many there were."""
+    timed = sa.exists().where(due.c.kind == "drift", due.c.ref == table.c.id)
+    query = sa.select(table.c.id).where(table.c.ended_at.is_(None), ~timed)
+    found = list(tx.conn.execute(query.with_for_update(skip_locked=True, key_share=True)).scalars())
+    for effect_id in found:
+        work.arm(tx, tx.now + effects.FIRST_LOOK, "drift", effect_id)
+    return len(found)
 
 
 def check_due(parts: Parts, stop: threading.Event | None = None) -> int:
@@ -152,12 +169,12 @@ def _back(tx: Tx, effect: Any, held: list[tuple[Any, ActionRow]]) -> None:
 
 
 def _mend(parts: Parts, tx: Tx, effect: Any, held: list[tuple[Any, ActionRow]]) -> None:
-    """Bring it back where the policy lets the engine do so, under the guards."""
+    """Bring it back where the policy lets the engine do so, under the guards; never against a release of it."""
     if effect.verb not in parts.policy.repair or effect.repairs >= REPAIRS or not held:
         return
-    hold, action = held[-1]
-    if renewal.under_way(tx.conn, action):
+    if any(renewal.under_way(tx.conn, row) or renewal.being_ended(tx.conn, row) for _, row in held):
         return
+    hold, action = held[-1]
     _note(tx, effect, repairs=effect.repairs + 1)
     direct.repair(tx, actions.get(tx.conn, action.id), hold)
 

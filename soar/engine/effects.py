@@ -21,7 +21,7 @@ from soar.ids import new_id
 from soar.model import ENGINE, Actor
 from soar.protocol import ON_REGISTER, STANDING, UNSETTLED, State
 from soar.release import Disposition
-from soar.store import actions, streams, tasks, work
+from soar.store import actions, locks, streams, tasks, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.store.tables import effects, holds
@@ -45,6 +45,18 @@ def params_digest(action: ActionRow) -> str:
     return hashlib.sha256(canonical.dumps(lasting)).hexdigest()
 
 
+def lock(tx: Tx, action: ActionRow) -> None:
+    """Keep everybody else from beginning or ending the effect that this action is about, until the commit.
+
+    To be called before it is read what stands; on SQLite there is one writer at a time anyway.
+    """
+    if not tx.postgres:
+        return
+    about = actions.get(tx.peek, action.undo_of) if action.undo_of else action
+    if action.undo_of or VERBS[action.verb].contains:
+        locks.hold(tx, [f"effect {about.adapter} {about.verb} {about.target} {params_digest(about)}"])
+
+
 def standing(conn: sa.Connection, action: ActionRow) -> Any | None:
     """The effect that this action would bring about, if it stands already because of us."""
     return conn.execute(
@@ -60,6 +72,7 @@ def standing(conn: sa.Connection, action: ActionRow) -> Any | None:
 
 def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
     """A verified containment stands: enter it (or find it) in the register and put a hold on it."""
+    lock(tx, action)
     effect = standing(tx.conn, action)
     verb = VERBS[action.verb]
     expires = tx.now + timedelta(seconds=action.lease_seconds) if action.lease_seconds else None

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from soar.engine import approving, planning, releasing
+import sqlalchemy as sa
+
+from soar.clock import boot_seconds
+from soar.engine import approving, limits, planning, releasing
 from soar.engine.binding import variables_at
 from soar.engine.job import Job, Parked
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.prepare import Look, consider, intend, look
+from soar.errors import Conflict, Invalid, NotFound
 from soar.events import moment, stamp
-from soar.model import ENGINE
+from soar.model import ENGINE, JsonObject, Target
 from soar.playbook.model import Approval, Soar
-from soar.protocol import GOOD, State
+from soar.protocol import State
 from soar.store import actions
-from soar.store.rows import ActionRow, WorkRow
+from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.work import Standing
+from soar.store.work import FRESH, Standing
+
+QUICK = 0.05
+"""Seconds within which a look must be over for the outcome of the step before to wait for it."""
+STILL_SO = frozenset({State.ACTIVE, State.OVERDUE, State.DONE, State.SATISFIED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +42,15 @@ class Ahead:
     earlier: tuple[ActionRow, ...] = ()
     """What an earlier attempt of the step had brought about: it is not done again."""
     new: bool = False
-    """Planned for work that did not exist then."""
+    """Planned in the transaction that made the step's work, so that nothing can be stored yet."""
 
-    def fits(self, row: WorkRow) -> bool:
-        """These are the actions of this work."""
-        return (self.occurrence, self.attempt) == (row.occurrence, row.attempt)
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was seen at the target of an action that is likely to follow."""
+
+    row: ActionRow
+    look: Look
 
 
 @dataclass(slots=True)
@@ -51,7 +64,7 @@ class Entered:
     calling: str = ""
     """The action whose intent was stored when the step was entered, if there is one."""
     intended: float = 0.0
-    """Boot time right after that commit."""
+    """Boot time right before the guards were asked for it."""
     held: float = 0.0
     """Seconds until the connected system takes the first call."""
 
@@ -61,55 +74,102 @@ class Entering:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self._took: dict[str, float] = {}
+        """Seconds that the last look through each connected system took."""
 
-    def ahead(
-        self, job: Job, occurrence: str = "", soar: Soar | None = None, attempt: int = 0, *, new: bool = False
-    ) -> Ahead:
+    def ahead(self, job: Job, occurrence: str = "", soar: Soar | None = None, attempt: int = 0) -> Ahead:
         """The actions of a step, as stored or as planned now, and a look at each that is not sent.
 
-        Touches nothing. Without more it is the job's own step. `new`: its work does not exist yet, so
-        nothing can be stored. Raises Invalid and NotFound for a step that cannot be planned.
+        Touches nothing. Without more it is the job's own step. Raises Invalid and NotFound for a step
+        that cannot be planned.
         """
         occurrence, soar, attempt = occurrence or job.work.occurrence, soar or job.soar, attempt or job.work.attempt
-        left_out: Mapping[str, str] = {}
         with self.parts.store.read() as conn:
-            origin = f"run:{job.run.id}"
-            rows = [] if new else actions.of_step(conn, origin, occurrence, attempt)
-            earlier = [
-                row for turn in range(1, attempt) for row in actions.of_step(conn, origin, occurrence, turn)
-                if row.state in GOOD
-            ]  # fmt: skip
+            rows = actions.of_step(conn, f"run:{job.run.id}", occurrence, attempt)
+            earlier = _earlier(conn, job, occurrence, attempt)
+            left_out: Mapping[str, str] = {}
             if not rows:
-                variables = variables_at(job.playbook, job.state, occurrence)
-                plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
-                done = {(row.verb, row.target) for row in earlier}
-                rows = planning.rows_of(
-                    plan.without(done), run=job.run, step_path=occurrence, step=soar.slug, generation=attempt,
-                    caller=_caller(job), now=self.parts.clock.now(),
-                )  # fmt: skip
-                left_out = dict(plan.left_out)
-        looks = {row.id: look(self.parts, row) for row in rows if row.state is State.PLANNED}
-        return Ahead(occurrence, attempt, tuple(rows), looks, left_out, tuple(earlier), new)
+                rows, left_out = self._plan(conn, job, occurrence, soar, attempt, earlier)
+        looks = {row.id: self._look(row) for row in rows if row.state is State.PLANNED}
+        return Ahead(occurrence, attempt, tuple(rows), looks, left_out, tuple(earlier))
+
+    def foresee(self, conn: sa.Connection, job: Job) -> ActionRow | None:
+        """The action of a step that is likely to follow, where a look at its target costs next to nothing.
+
+        None for a step of several actions, and where the connected system was slow the last time: what
+        is known of the step before must not wait. Raises Invalid and NotFound.
+        """
+        rows, _ = self._plan(conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
+        quick = len(rows) == 1 and self._took.get(rows[0].adapter, QUICK) < QUICK
+        return rows[0] if quick else None
+
+    def glance(self, row: ActionRow) -> Glance:
+        """Look at the target of what is likely to follow."""
+        return Glance(row, self._look(row))
+
+    def enter_after(self, tx: Tx, job: Job, glanced: Glance) -> Entered | None:
+        """Enter a step whose work was just made in this transaction.
+
+        It is planned here, from what is true now; only the look is older. None where that look was at
+        something else, and where nothing can be planned: the step is then entered by itself.
+        """
+        try:
+            rows, left_out = self._plan(tx.conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
+        except (Invalid, NotFound):
+            return None
+        if [_same(row) for row in rows] != [_same(glanced.row)]:
+            return None
+        looks = {rows[0].id: glanced.look}
+        # In the main branch nothing is stored before its work is; a group stores its members' actions first.
+        new = not job.work.branch
+        ahead = Ahead(job.work.occurrence, job.work.attempt, tuple(rows), looks, left_out, new=new)
+        return self.enter(tx, job, ahead, FRESH)
+
+    def _look(self, row: ActionRow) -> Look:
+        began = time.monotonic()
+        found = look(self.parts, row)
+        self._took[row.adapter] = time.monotonic() - began
+        return found
+
+    def _plan(
+        self, conn: sa.Connection, job: Job, occurrence: str, soar: Soar, attempt: int, earlier: Sequence[ActionRow]
+    ) -> tuple[list[ActionRow], Mapping[str, str]]:
+        variables = variables_at(job.playbook, job.state, occurrence)
+        plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
+        done = {(row.verb, row.target) for row in earlier}
+        rows = planning.rows_of(
+            plan.without(done), run=job.run, step_path=occurrence, step=soar.slug, generation=attempt,
+            caller=_caller(job), now=self.parts.clock.now(),
+        )  # fmt: skip
+        return rows, dict(plan.left_out)
 
     def enter(self, tx: Tx, job: Job, ahead: Ahead, standing: Standing) -> Entered:
         """Store what was planned, ask the guards, and where nothing waits store the first intent."""
+        began = boot_seconds()
         rows, approval = self.considered(tx, job, ahead, job.approval)
         entered = Entered([*ahead.earlier, *rows], ahead.left_out, approval)
+        entered.intended = began
         entered.waiting = self.waits(job, [(row, approval) for row in rows])
         if entered.waiting is not None:
             return entered
         for index, row in enumerate(entered.rows):
-            if row.state is State.READY and row.id in ahead.looks:
+            if row.state is State.READY and row.id in ahead.looks and self.may_go(row, entered.rows):
                 begun = intend(tx, self.parts, row, self.context(job, approval), standing)
                 entered.rows[index], entered.held = begun.action, begun.wait
                 entered.calling = row.id if begun.action.state is State.CALLING else ""
                 break
         return entered
 
+    def may_go(self, row: ActionRow, rows: Sequence[ActionRow]) -> bool:
+        """Canaries first: the others go once these are verified."""
+        return not self.parts.policy.canary or row.id in limits.wave(rows, self.parts.policy).go
+
     def considered(
         self, tx: Tx, job: Job, ahead: Ahead, named: Approval | None
     ) -> tuple[list[ActionRow], Approval | None]:
         """The actions as they stand now, stored; every planned one that was looked at is before the guards."""
+        if ahead.earlier and _earlier(tx.peek, job, ahead.occurrence, ahead.attempt) != list(ahead.earlier):
+            raise Conflict("what an earlier attempt had brought about has changed meanwhile")
         stored = [] if ahead.new else actions.of_step(tx.peek, f"run:{job.run.id}", ahead.occurrence, ahead.attempt)
         rows = stored or [actions.insert(tx, row, new=True) for row in ahead.rows]
         approval = self._approval(tx, rows, named)
@@ -173,6 +233,17 @@ class Entering:
             owner=job.run.started_by if not job.run.automatic else "on-call",
             waiting_since=moment(box_started) if box_started else None,
         )  # fmt: skip
+
+
+def _earlier(conn: sa.Connection, job: Job, occurrence: str, attempt: int) -> list[ActionRow]:
+    """What earlier attempts of a step have brought about and what still is so."""
+    rows = [row for turn in range(1, attempt) for row in actions.of_step(conn, f"run:{job.run.id}", occurrence, turn)]
+    return [row for row in rows if row.state in STILL_SO]
+
+
+def _same(row: ActionRow) -> tuple[str, str, Target, JsonObject, str | None]:
+    """What makes one look good for another action."""
+    return row.adapter, row.verb, row.target, row.params, row.undo_of
 
 
 def _caller(job: Job) -> str:

@@ -94,7 +94,9 @@ def as_it_is(done: Ended | Parked) -> Done:
 
 def parked(tx: Tx, row: WorkRow, how: Parked) -> None:
     """Write down that a step waits, and what will wake it."""
-    work.park(tx, row, how.notes)
+    notes = {**how.notes, "broke": how.notes.get("broke", 0)} if row.notes.get("broke") else how.notes
+    if not work.park(tx, row, notes):
+        return  # it is looked at again at once, and says then what it waits for
     if how.within_tx is not None:
         how.within_tx(tx)
     if how.seconds is not None:

@@ -75,6 +75,7 @@ def second_hold(tx: Tx, action: ActionRow, context: Context) -> ActionRow:
 
 def let_go(tx: Tx, action: ActionRow) -> ActionRow:
     """An undo is done, or another hold keeps the effect: end the hold of what it took back."""
+    effects.lock(tx, action)
     if action.state is State.READY:
         action = actions.move(tx, action, State.VERIFIED, summary="another incident still holds it")
     original = actions.get(tx.conn, action.undo_of or "")

@@ -90,7 +90,7 @@ def rows_of(
             undo_of=planned.undo_of or None, undo_reason=planned.undo_reason, renews=planned.renews or None,
             lease_seconds=planned.lease, review_seconds=planned.review, caller=caller, created_at=now,
         )  # fmt: skip
-        rows.append(replace(row, digest=casefile.digest(row, run.playbook_digest)))
+        rows.append(row.but(digest=casefile.digest(row, run.playbook_digest)))
     return rows
 
 

@@ -8,20 +8,25 @@ serves the first look at a planned action and the last one, which shares its com
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from soar.engine import casefile, effects, limits, outcomes, releasing
+import sqlalchemy as sa
+
+from soar.clock import boot_seconds
+from soar.engine import casefile, effects, limits, outcomes, releasing, renewal
 from soar.engine.contact import inspect
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.errors import AdapterError
 from soar.guards.case import Judgement
+from soar.guards.limits import switches_of
 from soar.model import Inspection
 from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.work import FRESH, Standing, check_fence
+from soar.store.tables import switches
+from soar.store.work import FRESH, Standing, check_fence, still_held
 from soar.verbs import VERBS
 
 
@@ -52,11 +57,11 @@ def consider(tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: 
     if looked.blind:
         return actions.move(tx, action, State.FAILED, summary=looked.blind)
     action = _note(tx, parts, action, looked.seen)
-    if action.undo_of:
-        refusal = releasing.refusal(tx, action)
+    if action.undo_of or action.renews:
+        refusal = releasing.refusal(tx, action) if action.undo_of else renewal.refusal(tx, action, looked.seen)
         if refusal:
             return actions.move(tx, action, State.REFUSED, summary=refusal)
-    elif looked.seen is not None and looked.seen.present:
+    if not action.undo_of and looked.seen is not None and looked.seen.present:
         found = _there_already(tx, action, context, looked.seen)
         if found is not None:
             return found
@@ -71,10 +76,14 @@ def consider(tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An action after its last look. `wait`: seconds until its connected system takes the call, 0.0 for none."""
+    """An action after its last look. `wait`: seconds until its connected system takes the call, 0.0 for none.
+
+    `asked`: the boot time at which the guards were asked.
+    """
 
     action: ActionRow
     wait: float = 0.0
+    asked: float = 0.0
 
 
 def intend(tx: Tx, parts: Parts, action: ActionRow, context: Context, standing: Standing) -> Begun:
@@ -98,6 +107,7 @@ def intend(tx: Tx, parts: Parts, action: ActionRow, context: Context, standing: 
 
 def _without_a_call(tx: Tx, action: ActionRow, context: Context) -> ActionRow | None:
     """A hold more or less is all it takes, or another action goes first; None where a call is needed."""
+    effects.lock(tx, action)
     if action.undo_of:
         kept = effects.others_holding(tx.peek, actions.get(tx.peek, action.undo_of))
         return outcomes.let_go(tx, action) if kept else None
@@ -122,13 +132,24 @@ def begin(parts: Parts, action: ActionRow, context: Context, looked: Look | None
     looked = looked or look(parts, action)
 
     def write(tx: Tx) -> Begun:
+        asked = boot_seconds()
         standing = fence(tx, context)
         now = actions.again(tx, action)
         if standing.abandoned:
             return Begun(actions.move(tx, now, State.CANCELLED, summary="called off") if now.state in UNSENT else now)
-        return intend(tx, parts, consider(tx, parts, now, context, looked), context, standing)
+        begun = intend(tx, parts, consider(tx, parts, now, context, looked), context, standing)
+        return replace(begun, asked=asked)
 
     return parts.store.write(write)
+
+
+def allowed(parts: Parts, action: ActionRow, context: Context) -> bool:
+    """A call that was held up may still be sent: the work is this worker's, and nobody has stopped it meanwhile."""
+    stops = switches_of(VERBS[action.verb], action.adapter, undo=bool(action.undo_of))
+    with parts.store.read() as conn:
+        thrown = conn.execute(sa.select(switches.c.name).where(switches.c.name.in_(stops))).first()
+        free = context.work is None or still_held(conn, context.work)
+    return free and thrown is None
 
 
 def fence(tx: Tx, context: Context) -> Standing:

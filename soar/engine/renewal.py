@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from soar.engine import effects, releasing
 from soar.events import Kind
-from soar.model import ENGINE, Actor, Inspection
+from soar.model import ENGINE, Actor, Inspection, ScopeStatus
 from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions, incidents, tasks, work
 from soar.store.rows import ActionRow
@@ -25,6 +26,7 @@ from soar.store.tables import effects as effect_table
 from soar.store.tables import holds
 from soar.verbs import VERBS, OnExpiry
 
+log = structlog.get_logger("soar.renewal")
 STANDS = frozenset({State.ACTIVE, State.OVERDUE, State.DRIFTED})
 """What can be renewed: it stands, and nobody is ending it."""
 _ASKED = ("review", "lift_failed")
@@ -57,12 +59,23 @@ def under_way(conn: sa.Connection, original: ActionRow, *, sent: bool = False) -
     return conn.execute(query.limit(1)).first() is not None
 
 
-def refusal(conn: sa.Connection, action: ActionRow) -> str:
-    """Why this renewal may not run now; empty when it may."""
-    original = actions.get(conn, action.renews or "")
-    if original.state in STANDS and effects.hold_of(conn, original) is not None:
-        return ""
-    return f"there is nothing to renew: {original.verb} on {original.target_name} is {original.state.value}"
+def being_ended(conn: sa.Connection, original: ActionRow) -> bool:
+    """A release of this one has not come to its end: it is planned, waits for its approval, or was sent."""
+    return bool(releasing.undone_by(conn, original.id, UNSETTLED | UNSENT))
+
+
+def refusal(tx: Tx, action: ActionRow, seen: Inspection | None) -> str:
+    """Why this renewal or repair may not run now; empty when it may.
+
+    One whose earlier call is at the target without anything on the register may: it is entered there.
+    """
+    original = actions.get(tx.conn, action.renews or "")
+    if original.state not in STANDS or effects.hold_of(tx.conn, original) is None:
+        arrived = seen is not None and seen.ours == action.id and action.called_at is not None
+        if arrived and effects.standing(tx.conn, action) is None:
+            return ""
+        return f"there is nothing to renew: {original.verb} on {original.target_name} is {original.state.value}"
+    return "a release of it is under way" if being_ended(tx.conn, original) else ""
 
 
 def extend(tx: Tx, original: ActionRow, seconds: float, actor: Actor, why: str) -> None:
@@ -76,11 +89,14 @@ def extend(tx: Tx, original: ActionRow, seconds: float, actor: Actor, why: str) 
 
 
 def renewed(tx: Tx, action: ActionRow, seen: Inspection | None) -> ActionRow:
-    """The call of a renewal or repair is verified: the effect has its handle, the hold its new end."""
+    """The call of a renewal or repair is verified: the effect has its handle, the hold its new end.
+
+    Where what it renewed was ended meanwhile, what it did stands by itself: it is never left off the register.
+    """
     original = actions.get(tx.conn, action.renews or "")
     hold = effects.hold_of(tx.conn, original)
     if hold is None or original.state not in STANDS:
-        return actions.move(tx, action, State.DONE, summary="what it renewed was ended meanwhile")
+        return _contained_again(tx, action, original, seen)
     effect = lock(tx, hold.effect_id)
     by_hand = action.caller != str(ENGINE)
     columns: dict[str, Any] = {"verified_at": tx.now, "state": State.ACTIVE.value, "trouble": None, "seen": None}
@@ -98,6 +114,35 @@ def renewed(tx: Tx, action: ActionRow, seen: Inspection | None) -> ActionRow:
         _renewed(tx, original, hold, releasing.actor_of(action), action.summary)
     settle(tx, hold.effect_id)
     return actions.move(tx, action, State.DONE, effect_id=hold.effect_id)
+
+
+def _contained_again(tx: Tx, action: ActionRow, original: ActionRow, seen: Inspection | None) -> ActionRow:
+    """Its call was under way while the containment was ended, and contains again: entered anew, and asked about."""
+    ended = tx.conn.execute(
+        sa.select(holds.c.owner, effect_table.c.prior, effect_table.c.handle)
+        .join_from(holds, effect_table, holds.c.effect_id == effect_table.c.id)
+        .where(holds.c.action_id == original.id)
+        .order_by(holds.c.id.desc())
+    ).first()
+    assert ended is not None
+    said = f"a late {action.step} of what is {original.state.value} has contained it again"
+    if action.prior.get("present") is not False:  # through us: what the first call found and left is what counts
+        by_this = seen is not None and seen.ours == action.id
+        action = actions.note(tx, action, prior=ended.prior, handle=action.handle if by_this else ended.handle)
+    action = effects.place(tx, action, ended.owner, said)
+    hold = effects.hold_of(tx.conn, action)
+    assert hold is not None
+    log.error("contained_again", effect=action.effect_id, verb=action.verb, target=str(action.target))
+    if VERBS[action.verb].on_expiry is OnExpiry.HOLD:
+        incidents.set_scope(tx, action.incident_id, str(action.target), ScopeStatus.CONTAINED, why=action.verb)
+    incidents.event(
+        tx, action.incident_id, Kind.EFFECT_RETURNED,
+        data={"effect": action.effect_id, "hold": hold.id, "action": action.id, "verb": action.verb},
+        values={"target": str(action.target), "reason": said},
+    )  # fmt: skip
+    text = f"{action.verb} on {action.target_name}: {said}. Renew it, release it, or hand it over"
+    tasks.open_task(tx, action.incident_id, kind="review", text=text, asks={"decision": "str"}, action_id=action.id)
+    return action
 
 
 def settle(tx: Tx, effect_id: str) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from soar.clock import boot_seconds
-from soar.engine import conductor, outcomes, points, running
-from soar.engine.entering import Ahead, Entered
+from soar.engine import approving, conductor, outcomes, points, running
+from soar.engine.entering import Entered, Glance
 from soar.engine.job import Done, Ended, Job, Parked, parked
 from soar.engine.parts import Parts
 from soar.engine.points import Point
@@ -23,7 +22,7 @@ from soar.engine.signals import Decision, Perform
 from soar.engine.steps import Steps
 from soar.errors import Invalid, NotFound, StaleFence, Unavailable
 from soar.events import Kind
-from soar.protocol import UNSETTLED, State
+from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
@@ -107,7 +106,7 @@ class Runner:
 
     def _commit(self, job: Job, done: Done) -> _Next | None:
         """What the step came to, the run's new state, and the next step's intent, in one commit."""
-        guess, ahead = self._look_ahead(job, done.expected) if isinstance(done.expected, Ended) else (None, None)
+        guess, glanced = self._look_ahead(job, done.expected) if isinstance(done.expected, Ended) else (None, None)
 
         going_on = None if self.stopping() else self.owner
 
@@ -123,22 +122,23 @@ class Runner:
             if taken is None:
                 return None
             following = Job(work=taken[0], known=taken[1])
-            if ahead is None or not ahead.fits(following.work):
-                return _Next(following, None)
-            return _Next(following, self.steps.entering.enter(tx, following, ahead, work.FRESH))
+            return _Next(following, self.steps.entering.enter_after(tx, following, glanced) if glanced else None)
 
         following = self.parts.store.write(write)
         points.reached(Point.OUTCOME_STORED)
-        if following is not None and following.entered is not None:
-            following.entered.intended = boot_seconds()
         return following
 
-    def _look_ahead(self, job: Job, done: Ended) -> tuple[Decision, Ahead | None]:
-        """What follows from this end; and if it is a step, its actions and their targets as they are now."""
+    def _look_ahead(self, job: Job, done: Ended) -> tuple[Decision | None, Glance | None]:
+        """What follows from this end, if that can be said now; and a glance at the target of the step that follows.
+
+        What the conductor says holds only where no condition was asked: the outcome may change what
+        conditions speak of.
+        """
         with self.parts.store.read() as conn:
             facts = running.Facts(conn, job.run.incident_id)
             guess = conductor.feed(job.playbook, job.state, running.ended(job.work, done), facts)
-        try:
+            if facts.asked:
+                return None, None
             first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
             if first is None or first.kind != "action":
                 return guess, None
@@ -147,12 +147,11 @@ class Runner:
                 step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
             )  # fmt: skip
             following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
-            if following.soar.verb == "watch":
+            try:
+                action = None if following.soar.verb == "watch" else self.steps.entering.foresee(conn, following)
+            except (Invalid, NotFound):  # said where the step is performed
                 return guess, None
-            # In the main branch nothing is stored before its work is; a group stores its members' actions first.
-            return guess, self.steps.entering.ahead(following, new=not first.branch)
-        except (Invalid, NotFound):  # said where the step is performed
-            return guess, None
+        return guess, self.steps.entering.glance(action) if action is not None else None
 
     # --- steps that break ------------------------------------------------------------------------
 
@@ -190,5 +189,8 @@ class Runner:
         for action in actions.of_step(tx.conn, f"run:{row.run_id}", row.occurrence, row.attempt):
             if action.state in UNSETTLED - {State.IN_DOUBT}:
                 outcomes.doubt(tx, action, why)
+            elif action.state in UNSENT:
+                actions.move(tx, action, State.CANCELLED, summary=why)
+        approving.withdraw(tx, row.id, why)
         known = Known.of(tx.conn, runs.get(tx.conn, row.run_id))
         running.step_ended(tx, row, Ended("failed", reason=f"{why}; the log has the trace"), known, standing)

@@ -79,6 +79,11 @@ class Facts(Mapping[str, Any]):
         self._read: Callable[[], Mapping[str, Any]] = lambda: incidents.facts(conn, incident_id)
         self._known: Mapping[str, Any] | None = None
 
+    @property
+    def asked(self) -> bool:
+        """A condition has read them."""
+        return self._known is not None
+
     def _facts(self) -> Mapping[str, Any]:
         if self._known is None:
             self._known = self._read()

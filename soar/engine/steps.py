@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from soar.clock import boot_seconds
 from soar.engine import conductor, limits
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Answer, Calls, Held
@@ -66,7 +65,6 @@ class Steps:
         if entered is None:
             ahead = self.entering.ahead(job)
             entered = self.parts.store.write(partial(self._enter, job=job, ahead=ahead))
-            entered.intended = boot_seconds()
         if entered.waiting is not None:
             return as_it_is(entered.waiting)
         return self._carried_out(job, entered)
@@ -83,7 +81,7 @@ class Steps:
             if answer is not None:
                 rows[index - 1] = self._keep(job, answer)
                 answer = None
-            if row.state is State.READY and (held or not self._may_go(row, rows)):
+            if row.state is State.READY and (held or not self.entering.may_go(row, rows)):
                 continue
             fresh = entered.intended if row.id == entered.calling else None
             found = self.calls.carry_out(row, context, intended=fresh)
@@ -91,10 +89,6 @@ class Steps:
             held = found.seconds if isinstance(found, Held) else held
             rows[index] = found if isinstance(found, ActionRow) else found.action
         return self._result(job, rows, answer, replace(entered, held=held))
-
-    def _may_go(self, row: ActionRow, rows: Sequence[ActionRow]) -> bool:
-        """Canaries first: the others go once these are verified."""
-        return not self.parts.policy.canary or row.id in limits.wave(rows, self.parts.policy).go
 
     def _keep(self, job: Job, answer: Answer) -> ActionRow:
         def write(tx: Tx) -> ActionRow:
@@ -114,7 +108,7 @@ class Steps:
         expected = rows
         if answer is not None and answer.applied is not None:
             expected = [*rows]
-            expected[at] = replace(rows[at], state=State.DONE, outputs=answer.applied.outputs)
+            expected[at] = rows[at].but(state=State.DONE, outputs=answer.applied.outputs)
         return Done(write, self._standing(job, expected, entered) or _ended(expected, entered.left_out))
 
     def _spared(self, tx: Tx, rows: Sequence[ActionRow]) -> list[ActionRow]:
@@ -223,7 +217,7 @@ class Steps:
         nth = int(job.work.notes.get("look", 0)) + 1
         ahead = self.entering.ahead(job, f"{job.work.occurrence}@{nth}")
         entered = self.parts.store.write(partial(self._enter, job=job, ahead=ahead))
-        context, intended = self.entering.context(job, None), boot_seconds()
+        context, intended = self.entering.context(job, None), entered.intended
         rows = [
             self.calls.finish(row, context, intended=intended if row.id == entered.calling else None)
             for row in entered.rows

@@ -8,6 +8,7 @@ The tables are our own because `ipaddress.is_global` calls NAT64, 6to4 and multi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ _WRAPPERS = (
 )
 
 
+@lru_cache(maxsize=4096)
 def read(text: str) -> Network | None:
     """An address or network in its plain form, host bits and zone dropped; None for anything else."""
     address, slash, length = text.strip().removeprefix("[").removesuffix("]").partition("/")

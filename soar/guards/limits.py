@@ -5,13 +5,18 @@ from __future__ import annotations
 from soar.guards.approval import settle
 from soar.guards.case import Case, Finding, soft
 from soar.guards.policy import Policy
+from soar.verbs import Verb
+
+
+def switches_of(verb: Verb, adapter: str, *, undo: bool) -> frozenset[str]:
+    """The kill switches that stop a call: everything, its adapter, its verb; an undo is known by both its verbs."""
+    verbs = {verb.name, verb.inverse} if undo else {verb.name}
+    return frozenset({"*", f"adapter:{adapter}", *(f"verb:{name}" for name in verbs if name)})
 
 
 def kill_switch(case: Case, _policy: Policy) -> list[Finding]:
-    """Everything, one adapter or one verb is switched off; an undo is known by both its verbs."""
-    verbs = {case.verb.name} | ({case.verb.inverse} if case.direction == "revert" else set())
-    names = {"*", f"adapter:{case.adapter}"} | {f"verb:{verb}" for verb in verbs if verb}
-    thrown = sorted(case.switches & names)
+    """Everything, one adapter or one verb is switched off."""
+    thrown = sorted(case.switches & switches_of(case.verb, case.adapter, undo=case.direction == "revert"))
     if thrown:
         return [Finding("kill_switch", "refuse", f"kill switch on: {', '.join(thrown)}", hard=True)]
     return [Finding("kill_switch", "pass", "no kill switch is on", hard=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from soar.model import ENGINE, Actor
 from soar.protocol import MOVES, State, check_move
 from soar.store import streams
 from soar.store.rows import ActionRow
-from soar.store.session import Tx
+from soar.store.session import LostRace, Tx
 from soar.store.statement import Statement
 from soar.store.tables import actions as table
 from soar.verbs import VERBS
@@ -52,7 +52,7 @@ class _Moved:
             self.said.append(summary)
         self.facts.update(facts)
         self.changed.update(columns)
-        self.row = replace(self.row, **columns)
+        self.row = self.row.but(**columns)
         return self.row
 
     def flush(self, tx: Tx) -> None:
@@ -64,7 +64,7 @@ class _Moved:
                 "row": self.row.id, "stood": self.stood.value, **{f"to_{name}": values[name] for name in self.changed}
             })  # fmt: skip
             if changed.rowcount != 1:
-                raise Conflict(f"action {self.row.id} has moved since it was read")
+                raise LostRace(f"action {self.row.id} has moved since it was read")
         if self.path:
             self._say(tx)
 
@@ -144,7 +144,8 @@ def move(
     """Change an action's state and write the event of it, in one transaction.
 
     Raises Conflict if the table of moves forbids it or the row has moved since it was read (that at
-    the latest when the row is written, at the end of the transaction).
+    the latest when the row is written, at the end of the transaction; a function that reads it anew
+    is then run again).
     """
     check_move(action.state, to)
     if summary:

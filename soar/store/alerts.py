@@ -117,9 +117,10 @@ _DELIVERY = Statement(
 )
 _KEEP_DELIVERY = Statement(deliveries.insert())
 _ALERT = sa.select(alerts).where(alerts.c.id == sa.bindparam("alert"))
-_WITH_INCIDENT = sa.select(alerts, incidents.c.status, incidents.c.number).join(
-    incidents, incidents.c.id == alerts.c.incident_id
-)
+_WITH_INCIDENT = sa.select(
+    alerts.c.id, alerts.c.incident_id, alerts.c.source, alerts.c.source_alert_id, alerts.c.dedupe_key,
+    alerts.c.severity_id, alerts.c.last_seen, alerts.c.facts, incidents.c.status, incidents.c.number,
+).join(incidents, incidents.c.id == alerts.c.incident_id)  # fmt: skip
 _KNOWN = Statement(
     _WITH_INCIDENT.where(
         sa.or_(

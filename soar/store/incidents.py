@@ -227,10 +227,7 @@ _FACTS = Statement(
     )
 )
 _NEWEST = Statement(
-    sa.select(alerts.c.facts)
-    .where(alerts.c.incident_id == sa.bindparam("of"))
-    .order_by(alerts.c.id.desc())
-    .limit(1)
+    sa.select(alerts.c.facts).where(alerts.c.incident_id == sa.bindparam("of")).order_by(alerts.c.id.desc()).limit(1)
 )
 _IN_SCOPE = Statement(
     sa.select(scope.c.kind, scope.c.entity_id, scope.c.status)

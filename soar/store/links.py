@@ -46,8 +46,7 @@ def add(tx: Tx, incident_id: str, wanted: Iterable[Link]) -> None:
 
 @cache
 def _find(places: int) -> Statement:
-    """For so many values: a power of two, so that there are few such statements, the last value standing for the rest.
-    """
+    """For so many values, a power of two: so there are few such statements; the last value stands for the rest."""
     return Statement(
         sa.select(links.c.incident_id, links.c.kind, links.c.value)
         .join(incidents, incidents.c.id == links.c.incident_id)

@@ -11,9 +11,12 @@ from soar.model import JsonObject, Target
 from soar.protocol import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ActionRow:
-    """One action: one verb on one target through one adapter. Its id is its key."""
+    """One action: one verb on one target through one adapter. Its id is its key.
+
+    Without slots, so that `but` can copy it as a whole: it changes several times in every step.
+    """
 
     id: str
     origin: str
@@ -59,8 +62,13 @@ class ActionRow:
 
     def columns(self) -> dict[str, Any]:
         """As a row of the table `actions`."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {**values, "target": str(self.target), "state": self.state.value}
+        return {**self.__dict__, "target": str(self.target), "state": self.state.value}
+
+    def but(self, **changes: Any) -> ActionRow:
+        """The same with other values in some columns."""
+        new = object.__new__(ActionRow)
+        new.__dict__.update(self.__dict__, **changes)
+        return new
 
     def as_plain(self) -> dict[str, Any]:
         """As JSON: times in RFC 3339, the target as `kind:id`."""

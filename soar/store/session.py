@@ -3,9 +3,9 @@
 All writes are functions handed to `Store.write`. On SQLite whoever comes first leads: it runs every
 function that waits, its own among them, in one commit, so that one fsync serves many and no client
 starves. On PostgreSQL each function is a transaction of its own on the caller's thread; what loses
-a race there (a deadlock, a serialization failure, a duplicate key) is run again. So a function may
-run more than once, and must touch nothing but its transaction. What it asked to ring is rung only
-after the commit.
+a race there (a deadlock, a serialization failure, a duplicate key, a row that has moved) is run
+again. So a function may run more than once, and must touch nothing but its transaction. What it
+asked to ring is rung only after the commit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -35,6 +35,16 @@ _LOST = {"40001": RACES, "40P01": RACES, "23505": 3}
 may be a race, and may be a name that is simply taken)."""
 _REFUSED = "P0001"
 """SQLSTATE of what a trigger of ours refuses."""
+_OWN_FAULT = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.InterfaceError, sa.exc.NotSupportedError)
+"""What the driver refuses because of the statement, not because of the database."""
+_AWAY = (sa.exc.TimeoutError, sa.exc.DisconnectionError, sa.exc.PendingRollbackError)
+"""No connection could be had from the pool, or the one in use was cut."""
+
+
+class LostRace(Conflict):
+    """A row has moved since this function read it; on PostgreSQL the function is run again, a few times."""
+
+    tries: ClassVar[int] = 5
 
 
 class Pending(Protocol):
@@ -154,6 +164,7 @@ class Store:
         self._writer: sa.Connection | None = None
         self._closed = False
         self._mine = threading.local()
+        sa.event.listen(self.engine, "do_connect", self._refuse_when_closed)
 
     def write(self, function: Callable[[Tx], T]) -> T:
         """Run a function in a write transaction and return its result once that is durable.
@@ -162,8 +173,7 @@ class Store:
         the database cannot be written (locked elsewhere, full, gone), Conflict when a race is lost
         again and again.
         """
-        if self._closed:
-            raise Unavailable("the store is closed")
+        self._refuse_when_closed()
         mine = _Write(function)
         if not self.embedded:
             self._race(mine)
@@ -176,12 +186,16 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A read-only view of one moment."""
+        """A read-only view of one moment. Raises Unavailable when the database cannot be read."""
+        self._refuse_when_closed()
         try:
             with self.engine.connect() as conn, conn.begin():
                 yield conn
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"the database cannot be read: {_first_line(error)}") from error
+        except sa.exc.SQLAlchemyError as error:
+            named = _named(error, "read")
+            if named is error:
+                raise
+            raise named from error
 
     def close(self) -> None:
         """Finish what is being written, then let go of the database."""
@@ -195,6 +209,11 @@ class Store:
                 self._writer.close()
             self.engine.dispose()
 
+    def _refuse_when_closed(self, *_: Any) -> None:
+        """Asked before each use, and again before a connection is opened: after `close` nobody opens one."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+
     # --- SQLite --------------------------------------------------------------------------------
 
     def _queue(self, mine: _Write[Any]) -> None:
@@ -207,11 +226,27 @@ class Store:
             with self._lead:
                 if mine.done:
                     return
+                self._refuse_when_closed()
                 self._leader = me
                 try:
-                    self._commit([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
+                    self._commit_next()
                 finally:
                     self._leader = 0
+
+    def _commit_next(self) -> None:
+        """Write what waits. An interrupt is the leader's own: whoever it wrote for is told, and waits no longer."""
+        batch = [self._waiting[place] for place in range(min(GROUP, len(self._waiting)))]
+        try:
+            self._commit(batch)
+        except (KeyboardInterrupt, SystemExit):
+            self._drop_writer()
+            raise
+        finally:
+            for each in batch:
+                if not each.done:
+                    each.error, each.done = Unavailable("interrupted while this was written; look whether it was"), True
+            while self._waiting and self._waiting[0].done:
+                self._waiting.popleft()
 
     def _commit(self, batch: list[_Write[Any]]) -> None:
         """All in one transaction; where one of them fails, each in its own."""
@@ -226,6 +261,8 @@ class Store:
             with self._open_writer().begin():
                 for each in batch:
                     each.run(self._open_writer(), self.clock.now())
+        except (KeyboardInterrupt, SystemExit):
+            raise
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, whatever it is
             if len(batch) > 1:
                 return False
@@ -238,6 +275,13 @@ class Store:
         if self._writer is None or self._writer.closed or self._writer.invalidated:
             self._writer = self.engine.connect().execution_options(soar_writes=True)
         return self._writer
+
+    def _drop_writer(self) -> None:
+        """Nobody knows in which state an interrupt has left the connection."""
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.closed:
+            writer.invalidate()
+            writer.close()
 
     # --- PostgreSQL ----------------------------------------------------------------------------
 
@@ -258,30 +302,38 @@ class Store:
                 with self.engine.begin() as conn:
                     mine.run(conn, self.clock.now())
                 return
-            except sa.exc.DBAPIError as error:
+            except (sa.exc.SQLAlchemyError, LostRace) as error:
                 mine.error = _named(error)
-                if lost + 1 >= _LOST.get(getattr(error.orig, "sqlstate", ""), 0):
+                if lost + 1 >= _tries(error):
                     return
             time.sleep(random.uniform(0, 0.005 * 2 ** min(lost, 5)))  # noqa: S311 - to let the others go first
 
 
-def _named(error: BaseException) -> BaseException:
-    """What the driver could not do, as the error that the house knows."""
-    if not isinstance(error, sa.exc.DBAPIError):
-        return error
-    if isinstance(error, sa.exc.IntegrityError) or getattr(error.orig, "sqlstate", "") == _REFUSED:
+def _tries(error: sa.exc.SQLAlchemyError | LostRace) -> int:
+    """How often a function that failed like this is tried in all."""
+    if isinstance(error, LostRace):
+        return error.tries
+    return _LOST.get(_sqlstate(error), 0)
+
+
+def _named(error: BaseException, what: str = "written") -> BaseException:
+    """What the database could not do, as the error that the house knows; a function's own fault as it is."""
+    if isinstance(error, sa.exc.IntegrityError) or _sqlstate(error) == _REFUSED:
         return Conflict(f"the database refuses this: {_first_line(error)}")
-    if isinstance(error, sa.exc.OperationalError | sa.exc.InternalError) or (
-        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
-    ):
-        named = Unavailable(f"the database cannot be written: {_first_line(error)}")
-        named.__cause__ = error
-        return named
-    return error
+    cut = isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or not isinstance(error, _OWN_FAULT))
+    if not cut and not isinstance(error, _AWAY):
+        return error
+    named = Unavailable(f"the database cannot be {what}: {_first_line(error)}")
+    named.__cause__ = error
+    return named
 
 
-def _first_line(error: sa.exc.DBAPIError) -> str:
-    return (str(error.orig).splitlines() or ["no reason given"])[0]
+def _sqlstate(error: BaseException) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(getattr(error, "orig", error)).splitlines() or ["no reason given"])[0]
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

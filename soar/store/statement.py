@@ -24,17 +24,17 @@ class _Compiled:
     sql: str
     parameters: tuple[tuple[str, bool, Any, Convert], ...]
     """Name, whether it must be given, its value where it is not, and how it is stored, in the order of the SQL."""
+    converted: tuple[tuple[int, Callable[[Any], Any]], ...]
+    """The places whose values are stored in another form."""
     names: tuple[str, ...]
     positional: bool
     columns: tuple[Convert, ...]
     row: Callable[..., Any]
 
     def bound(self, given: Mapping[str, Any]) -> Any:
-        values = [given[name] if must else given.get(name, default) for name, must, default, _ in self.parameters]
-        stored = [
-            value if convert is None else convert(value)
-            for value, (_, _, _, convert) in zip(values, self.parameters, strict=True)
-        ]
+        stored = [given[name] if must else given.get(name, default) for name, must, default, _ in self.parameters]
+        for place, convert in self.converted:
+            stored[place] = convert(stored[place])
         return stored if self.positional else dict(zip(self.names, stored, strict=True))
 
     def read(self, raw: Sequence[Any]) -> Any:
@@ -84,6 +84,7 @@ class Statement:
         columns: Sequence[Any] = list(self.clause.exported_columns)  # of a SELECT, or of RETURNING
         self._compiled[dialect.name] = done = _Compiled(
             sql=str(built), parameters=parameters, names=tuple(names), positional=bool(built.positional),
+            converted=tuple((place, each[3]) for place, each in enumerate(parameters) if each[3] is not None),
             columns=tuple(_reader(column.type, dialect) for column in columns),
             row=namedtuple("Row", [column.key for column in columns]),
         )  # fmt: skip

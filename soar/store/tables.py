@@ -7,6 +7,7 @@ never be broken by two workers: one delivery, one action key, one vote for each 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +35,10 @@ class Moment(sa.types.TypeDecorator[datetime]):
             raise ValueError("a naive time cannot be stored")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """One write stores the same moment in many columns, so the newest ones are kept as they are stored."""
+        return lru_cache(maxsize=128)(super().bind_processor(dialect))  # type: ignore[arg-type]
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is None:
@@ -174,6 +179,11 @@ effects = sa.Table(
     _text("disposition", null=True), _text("disposition_why", default=""), _int("generation", 1),
     _at("checked_at", null=True), _text("trouble", null=True), sa.Column("seen", sa.JSON, nullable=True),
     sa.Column("repairs", sa.Integer, nullable=False, default=0, server_default="0"),
+)  # fmt: skip
+_OPEN = effects.c.ended_at.is_(None)
+sa.Index(
+    "ix_effects_open", effects.c.adapter, effects.c.verb, effects.c.target, effects.c.params_digest, unique=True,
+    sqlite_where=_OPEN, postgresql_where=_OPEN,
 )  # fmt: skip
 holds = sa.Table(
     "holds", metadata, _id(), _ref("effect_id", "effects"), _ref("incident_id", "incidents"), _text("action_id"),

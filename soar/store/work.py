@@ -19,6 +19,8 @@ from soar.store.tables import due, runs, work
 CLAIM = timedelta(seconds=60)
 """How long a claim holds unless its worker lengthens it."""
 ABANDONED = "abandoned"
+RUNG = "rung"
+"""Noted on a claimed row that was woken: it cannot park on what its worker has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class Standing:
 # frequent as "done", and reads the whole table.
 _READY: sa.ColumnElement[str] = sa.literal_column("'ready'")
 _CLAIMED: sa.ColumnElement[str] = sa.literal_column("'claimed'")
-_PARKED: sa.ColumnElement[str] = sa.literal_column("'parked'")
 _DONE_STATE: sa.ColumnElement[str] = sa.literal_column("'done'")
 ARMED: sa.ColumnElement[str] = sa.literal_column("'armed'")
 
@@ -144,18 +145,32 @@ def check_fence(tx: Tx, row: WorkRow) -> Standing:
     return Standing(bool(now.notes.get(ABANDONED)), now.status == "paused", bool(now.overtaken))
 
 
-def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> None:
+_HELD = sa.select(work.c.fence, work.c.state, work.c.notes, runs.c.status).join_from(
+    work, runs, runs.c.id == work.c.run_id
+)
+
+
+def still_held(conn: sa.Connection, row: WorkRow) -> bool:
+    """This claim is the row's newest, and neither the row nor its run was stopped."""
+    now = conn.execute(_HELD.where(work.c.id == row.id)).one()
+    mine = now.fence == row.fence and now.state == "claimed"
+    return bool(mine and not now.notes.get(ABANDONED) and now.status != "paused")
+
+
+def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> bool:
     """Let go of a row that waits for something; it costs nobody anything until it is woken.
 
-    A wake that came while the row was still held is not lost: the row is ready again at once.
+    A wake that came while the row was still held is not lost: the row is ready again at once, and
+    False is returned, since it waits for nothing now.
     """
     check_fence(tx, row)
     said = {**_notes(tx, row.id), **(notes or {})}
-    rung = said.pop("rung", False)
+    rung = said.pop(RUNG, False)
     state = "ready" if rung else "parked"
     tx.run(work.update().where(work.c.id == row.id).values(state=state, owner=None, notes=said, losses=0))
     if rung:
         tx.ring(row.id)
+    return not rung
 
 
 def wake(tx: Tx, work_id: str) -> bool:
@@ -163,15 +178,19 @@ def wake(tx: Tx, work_id: str) -> bool:
 
     False when there was nobody to wake (a late or doubled wake).
     """
-    woken = tx.run(work.update().where(work.c.id == work_id, work.c.state == _PARKED).values(state="ready"))
-    if woken.rowcount:
-        tx.ring(work_id)
+    # Locked by its id alone: a condition on its state would be asked of the row as it was before the wait
+    # for its lock, and pass over what is just being parked.
+    locked = sa.select(work.c.state, work.c.notes).where(work.c.id == work_id).with_for_update(key_share=True)
+    row = tx.run(locked).first()
+    if row is None or row.state not in ("parked", "claimed"):
+        return False
+    mine = work.update().where(work.c.id == work_id)
+    if row.state == "claimed":
+        tx.run(mine.values(notes={**row.notes, RUNG: True}))
         return True
-    held = sa.select(work.c.notes).where(work.c.id == work_id, work.c.state == _CLAIMED).with_for_update(key_share=True)
-    notes = tx.run(held).scalar()
-    if notes is not None:
-        tx.run(work.update().where(work.c.id == work_id).values(notes={**notes, "rung": True}))
-    return notes is not None
+    tx.run(mine.values(state="ready"))
+    tx.ring(work_id)
+    return True
 
 
 _DONE = Statement(work.update().where(work.c.id == sa.bindparam("row")).values(state="done", owner=None))
@@ -186,19 +205,25 @@ def abandon(tx: Tx, run_id: str, occurrence: str, attempt: int) -> str | None:
     """The conductor waits for this row no more; returns its id.
 
     Nothing new is begun for it, but what was sent must come to its outcome: whoever holds the row
-    goes on to settle that, and a row that nobody holds is made ready for the same.
+    goes on to settle that (one that is about to park looks again), and a row that nobody holds is
+    made ready for the same.
     """
     where = (work.c.run_id == run_id, work.c.occurrence == occurrence, work.c.attempt == attempt)
-    row = tx.conn.execute(
-        sa.select(work).where(*where, work.c.state != _DONE_STATE).with_for_update(key_share=True)
-    ).first()
-    if row is None:
+    row = tx.conn.execute(sa.select(work).where(*where).with_for_update(key_share=True)).first()
+    if row is None or row.state == "done":
         return None
-    state = row.state if row.state == "claimed" else "ready"
-    notes = {**row.notes, ABANDONED: True}
+    held = row.state == "claimed"
+    notes = {**row.notes, ABANDONED: True, **({RUNG: True} if held else {})}
+    state = row.state if held else "ready"
     tx.conn.execute(work.update().where(work.c.id == row.id).values(state=state, notes=notes))
     tx.ring(row.id)
     return str(row.id)
+
+
+def hold(tx: Tx, run_id: str) -> None:
+    """Lock the open work of a run to the commit, so that no worker stores an intent of it meanwhile."""
+    mine = sa.select(work.c.id).where(work.c.run_id == run_id, work.c.state != _DONE_STATE).order_by(work.c.id)
+    tx.conn.execute(mine.with_for_update(key_share=True)).all()
 
 
 def extend(tx: Tx, held: Collection[str], claim: timedelta = CLAIM) -> None:
@@ -218,7 +243,11 @@ def free_expired(tx: Tx) -> int:
 
 
 def reclaim(tx: Tx) -> int:
-    """Free every claim. Only for the process that owns the database alone: claims are a dead one's."""
+    """Free every claim. Only for the process that owns the database alone: claims are a dead one's.
+
+    Each counts as a loss. A house that closes in order lets its workers end what they hold, so that
+    what is still claimed at the next start was cut off.
+    """
     freed = _free(tx, sa.select(work.c.id).where(work.c.state == _CLAIMED))
     if any_ready(tx.conn):
         tx.ring("")
@@ -226,18 +255,21 @@ def reclaim(tx: Tx) -> int:
 
 
 def let_go(tx: Tx, owner: Owner) -> int:
-    """Free what a worker claimed and does not hold any more (it could not write that it let go)."""
-    return _free(tx, sa.select(work.c.id).where(work.c.state == _CLAIMED, work.c.owner == owner.name))
+    """Free what a worker claimed and does not hold any more (it could not write that it let go).
+
+    No loss: the worker is alive, the database was away.
+    """
+    return _free(tx, sa.select(work.c.id).where(work.c.state == _CLAIMED, work.c.owner == owner.name), losses=0)
 
 
-def _free(tx: Tx, which: sa.Select[Any]) -> int:
+def _free(tx: Tx, which: sa.Select[Any], losses: int = 1) -> int:
     """Each time a worker is lost counts against the row: one that kills its workers must end."""
     freed = tx.conn.execute(which.with_for_update(skip_locked=True, key_share=True)).scalars().all()
     for work_id in freed:
         tx.conn.execute(
             work.update()
             .where(work.c.id == work_id)
-            .values(state="ready", owner=None, fence=work.c.fence + 1, losses=work.c.losses + 1)
+            .values(state="ready", owner=None, fence=work.c.fence + 1, losses=work.c.losses + losses)
         )
         tx.ring(work_id)
     return len(freed)

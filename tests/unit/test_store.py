@@ -6,17 +6,19 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from api.bells import Bells, work_forever
 from soar.clock import SystemClock
 from soar.errors import Conflict, StaleFence, Unavailable
 from soar.events import Kind, verify_stream
 from soar.model import ENGINE, Severity
 from soar.playbook.model import Soar, one_step
 from soar.store import incidents, runs, streams, work
-from soar.store.session import Store, Tx
+from soar.store.session import LostRace, Store, Tx
 from soar.store.tables import events, meta
 from soar.store.tables import runs as run_table
 from tests.stage import until
@@ -202,3 +204,128 @@ def test_parked_work_costs_nothing_until_it_is_woken_once(store: Store) -> None:
     again = store.write(lambda tx: work.claim(tx, work.Owner("one")))
     assert again is not None
     assert again.notes == {"asked": "bob"}
+
+
+def test_an_interrupt_is_the_leaders_alone_and_nobody_it_wrote_for_waits_for_ever(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(sqlite_url, SystemClock())
+    honest, came = store._commit, {}
+
+    def interrupted(_: Any) -> None:
+        monkeypatch.setattr(store, "_commit", honest)
+        raise KeyboardInterrupt
+
+    def client(name: str) -> None:
+        try:
+            store.write(lambda tx: tx.conn.execute(meta.insert().values(name=name, value=1)))
+            came[name] = "written"
+        except (Unavailable, KeyboardInterrupt) as error:
+            came[name] = type(error).__name__
+
+    monkeypatch.setattr(store, "_commit", interrupted)
+    threads = [threading.Thread(target=client, args=(name,), daemon=True) for name in "abc"]
+    with store._lead:
+        for thread in threads:
+            thread.start()
+        assert until(lambda: len(store._waiting) == 3)
+    for thread in threads:
+        thread.join(5)
+    assert sorted(came.values()) == ["KeyboardInterrupt", "Unavailable", "Unavailable"]
+    client("later")
+    assert came["later"] == "written"
+    assert count(store) == 1
+    store.close()
+
+
+def test_an_interrupt_inside_a_shared_write_keeps_nothing_of_it(sqlite_url: str) -> None:
+    store = Store(sqlite_url, SystemClock())
+
+    def interrupted(tx: Tx) -> None:
+        tx.conn.execute(meta.insert().values(name="x", value=1))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write(interrupted)
+    assert count(store) == 0
+    store.write(lambda tx: tx.conn.execute(meta.insert().values(name="x", value=1)))
+    assert count(store) == 1
+    store.close()
+
+
+def test_a_pool_without_a_free_connection_is_said_as_unavailable_and_ends_no_worker(postgres_url: str) -> None:
+    store = Store(postgres_url, SystemClock())
+    store.engine.dispose()
+    store.engine.pool = sa.pool.QueuePool(store.engine.pool._creator, pool_size=1, max_overflow=0, timeout=0.1)
+    turns = threading.Semaphore(0)
+
+    class Worker:
+        owner = work.Owner("w")
+
+        def work_once(self) -> bool:
+            turns.release()
+            return bool(store.write(lambda tx: None))
+
+    bells, stop = Bells(), threading.Event()
+    with store.engine.connect():
+        with pytest.raises(Unavailable, match="cannot be written"):
+            store.write(lambda tx: None)
+        with pytest.raises(Unavailable, match="cannot be read"):
+            count(store)
+        thread = threading.Thread(target=work_forever, args=(Worker(), bells, stop))
+        thread.start()
+        assert turns.acquire(timeout=5)
+    bells.ring("again")
+    assert turns.acquire(timeout=5)
+    stop.set()
+    bells.wake_all()
+    thread.join(5)
+    store.close()
+
+
+def test_a_fault_of_the_function_itself_is_not_called_an_absent_database(store: Store) -> None:
+    with pytest.raises(sa.exc.NoResultFound):
+        store.write(lambda tx: tx.conn.execute(sa.select(meta.c.name).where(meta.c.name == "nobody")).one())
+    with pytest.raises(sa.exc.NoResultFound), store.read() as conn:
+        conn.execute(sa.select(meta.c.name).where(meta.c.name == "nobody")).one()
+
+
+def test_nobody_opens_a_connection_after_the_store_was_closed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    sa.event.listen(store.engine, "connect", lambda raw, _: opened.append(raw))
+    passed = store._refuse_when_closed
+
+    def closes_meanwhile(*_: Any) -> None:
+        passed()
+        monkeypatch.undo()
+        store.close()
+
+    monkeypatch.setattr(store, "_refuse_when_closed", closes_meanwhile)
+    with pytest.raises(Unavailable, match="closed"):
+        store.write(lambda tx: None)
+    with pytest.raises(Unavailable, match="closed"):
+        count(store)
+    assert not opened
+
+
+def test_a_function_whose_row_has_moved_meanwhile_is_run_again_on_what_is_so_now(postgres_url: str) -> None:
+    """A few times; one that keeps what it has read from before gets its Conflict."""
+    store, turns = Store(postgres_url, SystemClock()), []
+
+    def write(tx: Tx) -> int:
+        turns.append(tx)
+        if len(turns) < 3:
+            raise LostRace("moved")
+        return len(turns)
+
+    assert store.write(write) == 3
+
+    def stubborn(tx: Tx) -> None:
+        turns.append(tx)
+        raise LostRace("moved")
+
+    turns.clear()
+    with pytest.raises(Conflict, match="moved"):
+        store.write(stubborn)
+    assert len(turns) == LostRace.tries
+    store.close()

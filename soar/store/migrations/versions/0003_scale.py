@@ -91,6 +91,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('trouble', sa.Text(), nullable=True))
         batch_op.add_column(sa.Column('seen', sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column('repairs', sa.Integer(), server_default='0', nullable=False))
+        batch_op.create_index('ix_effects_open', ['adapter', 'verb', 'target', 'params_digest'], unique=True, sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
 
     with op.batch_alter_table('holds', schema=None) as batch_op:
         batch_op.add_column(sa.Column('generation', sa.Integer(), server_default='1', nullable=False))
@@ -126,6 +127,7 @@ def downgrade() -> None:
         batch_op.drop_column('generation')
 
     with op.batch_alter_table('effects', schema=None) as batch_op:
+        batch_op.drop_index('ix_effects_open', sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
         batch_op.drop_column('repairs')
         batch_op.drop_column('seen')
         batch_op.drop_column('trouble')
