@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -58,7 +59,8 @@ class Runner:
     def work_once(self) -> bool:
         """Claim a piece of work and go on along its branch; False when there was none."""
         points.reached(Point.CLAIMING)
-        row = self.parts.store.write(self._claim)
+        unsure, self._unsure = self._unsure, True
+        row = self.parts.store.write(partial(self._claim, unsure=unsure))
         self._unsure = False
         if row is None:
             return False
@@ -68,8 +70,8 @@ class Runner:
             following = self._guarded(following)
         return True
 
-    def _claim(self, tx: Tx) -> WorkRow | None:
-        if self._unsure:
+    def _claim(self, tx: Tx, unsure: bool) -> WorkRow | None:
+        if unsure:
             work.let_go(tx, self.owner)
         return work.claim(tx, self.owner)
 
@@ -86,7 +88,9 @@ class Runner:
             raise
         except Exception as error:  # the worker's last handler: a step that breaks must not take the worker along
             log.exception("step_broke", work=row.id, occurrence=row.occurrence)
+            self._unsure = True
             self._broke(row, type(error).__name__)
+            self._unsure = False
         finally:
             self.holding = ""
         return None
@@ -107,7 +111,6 @@ class Runner:
     def _commit(self, job: Job, done: Done) -> _Next | None:
         """What the step came to, the run's new state, and the next step's intent, in one commit."""
         guess, glanced = self._look_ahead(job, done.expected) if isinstance(done.expected, Ended) else (None, None)
-
         going_on = None if self.stopping() else self.owner
 
         def write(tx: Tx) -> _Next | None:
@@ -140,7 +143,7 @@ class Runner:
             if facts.asked:
                 return None, None
             first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
-            if first is None or first.kind != "action":
+            if first is None or first.kind != "action" or first.attempt > 1:
                 return guess, None
             row = WorkRow(
                 id="", run_id=job.run.id, occurrence=first.occurrence, attempt=first.attempt, kind=first.kind,
