@@ -192,6 +192,20 @@ def _one(name: str, kind: EntityKind, param: str, phase: Phase, risk: Risk, **mo
     return [Verb(name=name, target_kind=kind, target_param=param, phase=phase, risk=risk, params=params, **more)]
 
 
+def _command(kind: str, risk: Risk, phase: Phase) -> list[Verb]:
+    """A CACAO command at one target: `command`, `agent` and `endpoint` are the playbook's own objects, filled in."""
+    params = {
+        "command": Field("dict", doc="the CACAO command with its variables filled in"),
+        "agent": Field("dict", required=False, doc="who carries it out, as the playbook defines it"),
+        "endpoint": Field("dict", required=False, doc="the target, as the playbook defines it"),
+    }
+    outputs = {
+        "result": Field("any", required=False, doc="what came back: text, or what its JSON says"),
+        "status": Field("int", required=False, doc="status or exit code"),
+    }
+    return _one(f"command_{kind}", SERVICE, "target", phase, risk, params=params, outputs=outputs)
+
+
 _DISK = {"path": _path}
 _ALL: list[Verb] = [
     # containment that stands until somebody releases it
@@ -275,6 +289,18 @@ _ALL: list[Verb] = [
           params={"ticket": Field("str"), "text": Field("str")}),
     *_one("share_intel", INCIDENT, "incident", Phase.DETECTION, Risk.MEDIUM,
           params={"to": Field("str"), "tlp": Field("str")}),
+    # CACAO commands as they are: what they do, only their author knows
+    *_command("http_api", Risk.HIGH, Phase.CONTAINMENT),
+    *_command("openc2_http", Risk.HIGH, Phase.CONTAINMENT),
+    *_command("ssh", Risk.HIGH, Phase.CONTAINMENT),
+    *_command("bash", Risk.HIGH, Phase.CONTAINMENT),
+    *_command("powershell", Risk.HIGH, Phase.CONTAINMENT),
+    *_command("caldera_cmd", Risk.HIGH, Phase.DETECTION),
+    *_command("elastic", Risk.READ, Phase.DETECTION),
+    *_command("jupyter", Risk.HIGH, Phase.DETECTION),
+    *_command("kestrel", Risk.READ, Phase.DETECTION),
+    *_command("sigma", Risk.READ, Phase.DETECTION),
+    *_command("yara", Risk.READ, Phase.DETECTION),
 ]  # fmt: skip
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _ALL}
