@@ -32,6 +32,18 @@ _SUMMARY: Mapping[str, str] = {
 
 def load(text: str | bytes) -> Playbook:
     """Read and check a playbook. Raises Invalid with all its problems, in the order of the text."""
+    playbook, places, noted = read(text)
+    problems = check.problems(playbook, places, noted)
+    if problems:
+        raise Invalid(problems=problems)
+    return playbook
+
+
+def read(text: str | bytes) -> tuple[Playbook, Places, list[Problem]]:
+    """Read a playbook without the rules of good playbooks; what could not be read is noted, and left out.
+
+    Raises Invalid for what is no YAML, or no playbook at all.
+    """
     document = strict_yaml.parse(text)
     reader = Reader(Places(document))
     data = reader.mapping(document.value, "", "a playbook")
@@ -41,20 +53,7 @@ def load(text: str | bytes) -> Playbook:
     slug = reader.slug(data, "id", "", need=True)
     outline = Outline(reader, playbook_id(slug))
     playbook = _playbook(reader, outline, data, slug)
-    places = Places(document, {item.id: item.pointer for item in outline.items})
-    found = check.problems(playbook, places)
-    if reader.problems:
-        # In this form only handlers can make a circle, and that was said in better words.
-        found = [problem for problem in found if problem.code != "step_loop"]
-    problems = _once([*reader.problems, *found])
-    if problems:
-        raise Invalid(problems=problems)
-    return playbook
-
-
-def _once(problems: list[Problem]) -> list[Problem]:
-    """Each problem once, in the order of the text."""
-    return sorted(dict.fromkeys(problems), key=lambda each: (each.line or 0, each.column or 0))
+    return playbook, Places(document, {item.id: item.pointer for item in outline.items}), reader.problems
 
 
 def _playbook(reader: Reader, outline: Outline, data: Mapping[str, Any], slug: str) -> Playbook:
