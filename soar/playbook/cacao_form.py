@@ -43,6 +43,9 @@ STEP_TYPES: Mapping[str, type[Step]] = {
     )
 }  # fmt: skip
 
+MAX_NODES = 60_000
+"""Brackets and commas of a playbook; one of 5,000 steps has about 50,000."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outside:
@@ -84,7 +87,7 @@ def load(text: str | bytes) -> Playbook:
 
 def read(text: str | bytes) -> tuple[Playbook, Places]:
     """Read a CACAO 2.0 playbook without the rules of good playbooks. Raises Invalid."""
-    playbook = from_document(strict_json.parse(text))
+    playbook = from_document(strict_json.parse(text, max_nodes=MAX_NODES))
     return playbook, Places.of_cacao(playbook.workflow)
 
 

@@ -8,6 +8,8 @@ handlers, bad durations) is found where that form is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from itertools import islice
 from typing import Any
 
 from soar.errors import Problem
@@ -24,11 +26,13 @@ from soar.playbook import (
 from soar.playbook.codes import Severity
 from soar.playbook.model import Playbook
 from soar.playbook.places import Places
-from soar.playbook.plain import to_plain
 from soar.playbook.remarks import Remark, remarked
 from soar.playbook.subject import Subject
 
 LARGEST = 2**53 - 1
+
+MOST = 500
+"""Problems after which nobody looks for more: a file that is all mistakes must not take all day."""
 
 Rule = Callable[[Subject], Iterable[Problem]]
 
@@ -46,9 +50,12 @@ def remarks(
     `noted` is what its reader found already. `able` are the verbs that configured adapters can do;
     without it nobody asks whether somebody can.
     """
-    noted = list(noted)
+    noted = list(islice(noted, MOST))
     subject = Subject.of(playbook, places, able)
-    found = [problem for rule in RULES for problem in rule(subject)]
+    found = list(islice((problem for rule in RULES for problem in rule(subject)), MOST + 1))
+    if len(found) > MOST:
+        message = f"there are more than {MOST} problems; these are the first"
+        found[MOST] = places.problem("too_many_problems", message, "", "Mend these, and check again.")
     if noted:
         # What could not be read leaves gaps, and the gaps are no second mistake.
         gaps = {problem.pointer for problem in noted}
@@ -59,23 +66,34 @@ def remarks(
 def numbers(subject: Subject) -> Iterator[Problem]:
     """Every number can be hashed: RFC 8785 takes whole numbers up to 2**53 - 1 only."""
     message, mend = "a number here is too large", "Write it as text."
-    for step in subject.playbook.workflow.values():
-        if _too_large((to_plain(step), to_plain(step.soar))):
+    playbook = subject.playbook
+    for step in playbook.workflow.values():
+        if _too_large(step):
             yield subject.problem("number_too_large", message, step, mend=mend)
-    for name, variable in subject.playbook.variables.items():
+    for name, variable in playbook.variables.items():
         if _too_large(variable.default):
             yield subject.places.problem("number_too_large", message, f"/variables/{name}/default", mend)
-    for name, value in to_plain(subject.playbook).items():
-        if _too_large(value):
+    for name in playbook.__dataclass_fields__:
+        if name not in ("workflow", "variables") and _too_large(getattr(playbook, name)):
             yield subject.places.problem("number_too_large", message, f"/{name}", mend)
 
 
 def _too_large(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_too_large, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_too_large, value))
-    return isinstance(value, int) and abs(value) > LARGEST
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, str):
+            continue
+        if isinstance(each, int):
+            if abs(each) > LARGEST:
+                return True
+        elif isinstance(each, Mapping):
+            todo += each.values()
+        elif isinstance(each, list | tuple):
+            todo += each
+        elif is_dataclass(each):
+            todo += [getattr(each, name) for name in each.__dataclass_fields__]
+    return False
 
 
 RULES: tuple[Rule, ...] = (
@@ -88,6 +106,7 @@ RULES: tuple[Rule, ...] = (
     check_graph.openers,
     check_graph.called,
     numbers,
+    check_references.expressions,
     check_definitions.ids,
     check_definitions.times,
     check_definitions.lengths,

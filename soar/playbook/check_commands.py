@@ -52,7 +52,7 @@ def commands(subject: Subject) -> Iterator[Problem]:
         if not step.commands and not ours:
             message, mend = f"{step.label} has no commands", "Add one, or use a verb (`do`)."
             yield subject.problem("no_commands", message, step, "command", mend)
-        kinds = {command.get("type") for command in step.commands}
+        kinds = {str(command.get("type")) for command in step.commands}
         if MANUAL in kinds and len(kinds) > 1:
             message = f"{step.label} asks a person and acts by itself in one step"
             mend = "Split the step: one for the question, one for the rest."

@@ -218,7 +218,7 @@ def words(subject: Subject) -> Iterator[Problem]:
     if playbook.playbook_types and not playbook.playbook_activities:
         message, mend = "playbook_types without playbook_activities", "List what the steps do (section 3.1.2)."
         yield subject.places.problem("types_without_activities", message, "/playbook_types", mend)
-    done = {command.get("playbook_activity") for step in subject.actions() for command in step.commands}
+    done = {str(command.get("playbook_activity")) for step in subject.actions() for command in step.commands}
     for index, word in enumerate(playbook.playbook_activities):
         if word in ACTIVITIES and word not in done:
             message, mend = f"no step says that it is {shown(word)}", "Write playbook_activity on its command."

@@ -9,7 +9,7 @@ from soar.expressions import Expression, parse
 from soar.playbook.model import IfStep, Soar, Step, SwitchStep, WhileStep
 from soar.playbook.places import nearest
 from soar.playbook.references import Reference, references
-from soar.playbook.subject import Subject, bare
+from soar.playbook.subject import LONGEST_EXPRESSIONS, Subject, bare
 from soar.playbook.vocabulary import VARIABLE_TYPES
 from soar.strict_text import escaped
 from soar.verbs import VERBS
@@ -20,8 +20,17 @@ FACTS = frozenset({"alert", "incident", "scope", "asset", "account"})
 _TRIGGER_FACTS = frozenset({"alert", "incident", "scope"})
 
 
+def expressions(subject: Subject) -> Iterator[Problem]:
+    """The conditions of a playbook can be read in a moment."""
+    if not subject.readable:
+        message = f"the conditions of this playbook have more than {LONGEST_EXPRESSIONS} characters together"
+        yield subject.places.problem("expressions_too_large", message, "", "Ask for less, or write two playbooks.")
+
+
 def conditions(subject: Subject) -> Iterator[Problem]:
     """Conditions can be read, and speak of what is known."""
+    if not subject.readable:
+        return
     for step in subject.playbook.workflow.values():
         if not isinstance(step, IfStep | WhileStep):
             continue
@@ -37,6 +46,8 @@ def conditions(subject: Subject) -> Iterator[Problem]:
 
 def triggers(subject: Subject) -> Iterator[Problem]:
     """Triggers can be read. No variable has a value before a run begins."""
+    if not subject.readable:
+        return
     for index, trigger in enumerate(subject.playbook.triggers):
         pointer = f"/triggers/{index}/when"
         expression = yield from _parsed(subject, trigger.when, pointer)
@@ -55,7 +66,7 @@ def templates(subject: Subject) -> Iterator[Problem]:
         for key, template in (
             ("with", soar.with_), ("manual", soar.manual), ("for_each", soar.for_each), ("for", soar.for_),
         ):  # fmt: skip
-            for reference in references(template, subject.pointer(step, key)):
+            for reference in dict.fromkeys(references(template, subject.pointer(step, key))):
                 if reference.indexed:
                     message = f"{reference}[...] takes one of many"
                     mend = "Playbooks act on the whole scope: use for_each."

@@ -80,8 +80,8 @@ def adapters(subject: Subject) -> Iterator[Problem]:
         return
     for step in subject.actions():
         soar = step.soar
-        kinds = () if soar and (soar.verb or soar.undo) else {command.get("type") for command in step.commands}
-        wanted = {COMMAND_VERBS[kind] for kind in kinds if isinstance(kind, str) and kind in COMMAND_VERBS}
+        kinds = () if soar and (soar.verb or soar.undo) else {str(command.get("type")) for command in step.commands}
+        wanted = {COMMAND_VERBS[kind] for kind in kinds if kind in COMMAND_VERBS}
         wanted |= {soar.verb} if soar and soar.verb in VERBS else set()
         for name in sorted(wanted):
             # block_indicators is made of blocks, by the engine; what it cannot block it leaves out and says so.

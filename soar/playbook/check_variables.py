@@ -70,6 +70,8 @@ def loops(subject: Subject) -> Iterator[Problem]:
 
 def _conditions(subject: Subject) -> Iterator[tuple[IfStep | WhileStep, Expression, str]]:
     """Each step with a condition that can be read."""
+    if not subject.readable:
+        return
     for step in subject.playbook.workflow.values():
         if isinstance(step, IfStep | WhileStep) and step.condition:
             try:

@@ -26,6 +26,8 @@ ERRORS: Mapping[str, Mapping[str, str]] = {
         "too_large": "The document has too many bytes.",
         "too_deep": "The document is nested too deeply.",
         "too_many_nodes": "The document has too many values.",
+        "too_many_problems": "There are more problems than are told at once.",
+        "expressions_too_large": "The conditions of a playbook are too long together.",
         "not_utf8": "The bytes are not UTF-8.",
         "byte_order_mark": "The document begins with a byte order mark.",
         "control_character": "A character that may hide a line, or end one, stands in the text.",

@@ -28,14 +28,14 @@ def in_yaml(text: bytes, able: Collection[str] | None = None) -> list[Remark]:
 def in_cacao(text: bytes, able: Collection[str] | None = None) -> list[Remark]:
     """All remarks on a CACAO 2.0 playbook in JSON. What cannot be read is left out, and the rest looked at too."""
     try:
+        rest = strict_json.parse(text, max_nodes=cacao_form.MAX_NODES)
+    except Invalid as error:
+        return remarked(_said(error), {}, {})
+    try:
         playbook, places = cacao_form.read(text)
         return check.remarks(playbook, places, able=able)
     except Invalid as error:
-        noted = _said(error)
-    try:
-        rest = strict_json.parse(text)
-    except Invalid:
-        return remarked(noted, {}, {})
+        noted = _said(error)[: check.MOST]
     workflow = rest.get("workflow") if isinstance(rest, Mapping) else None
     places = Places.of_cacao(workflow if isinstance(workflow, Mapping) else {})
     pointers = [problem.pointer for problem in noted]

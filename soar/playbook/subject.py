@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from soar.errors import Problem
 from soar.playbook.flow import Flow
-from soar.playbook.model import ActionStep, ParallelStep, Playbook, Soar, Step
+from soar.playbook.model import ActionStep, IfStep, ParallelStep, Playbook, Soar, Step, WhileStep
 from soar.playbook.places import Places
 from soar.playbook.vocabulary import outputs_of
+
+LONGEST_EXPRESSIONS = 32_768
+"""Characters of all different conditions of a playbook together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,7 @@ class Subject:
     """What every rule is given.
 
     `foreign` playbooks came from another product: they do not carry our extension. `able` are the verbs
-    that configured adapters can do; None where nobody asks. `defined` are the names that each step
-    declares for itself (step_variables).
+    that configured adapters can do; None where nobody asks.
     """
 
     playbook: Playbook
@@ -35,6 +37,13 @@ class Subject:
     @property
     def foreign(self) -> bool:
         return not self.playbook.slug
+
+    @property
+    def readable(self) -> bool:
+        """Whether the conditions are short enough, together, to be read: parsing takes 10 to 20 us a character."""
+        whole = {step.condition for step in self.playbook.workflow.values() if isinstance(step, IfStep | WhileStep)}
+        whole |= {trigger.when for trigger in self.playbook.triggers}
+        return sum(map(len, whole)) <= LONGEST_EXPRESSIONS
 
     def steps(self) -> Iterator[tuple[Step, Soar]]:
         """The steps that carry our extension."""

@@ -152,6 +152,12 @@ EXAMPLES: Mapping[str, Example] = {
     "too_large": Example(b"#" * 1_100_000, said="more than 1 MiB"),
     "too_deep": Example("[" * 70 + "]" * 70, said="70 brackets in one another"),
     "too_many_nodes": Example("[" + "1," * 20_100 + "1]", said="a list of more than 20,000 numbers"),
+    "too_many_problems": Example("\n".join(["- {manual: 'Look at $it', within: 1h}"] * 300),
+                                 said="300 steps with two mistakes each"),
+    "expressions_too_large": Example(
+        "\n".join(f"- {{if: \"alert:x = '{n:04}{'x' * 3_000}'\", then: [{{manual: A}}]}}" for n in range(12)),
+        said="12 conditions of 3,000 characters",
+    ),
     "not_utf8": Example(b"id: st\xffory", said="the byte FF"),
     "byte_order_mark": Example(b"\xef\xbb\xbfid: story", said="the bytes EF BB BF at the beginning"),
     "control_character": Example('- {manual: "Look\\0here"}', "- {manual: Look here}"),
