@@ -60,13 +60,15 @@ def write(found: Found, form: CheckFormat | None) -> None:
 
 def configured_verbs() -> frozenset[str]:
     """The verbs that the configured adapters can do. Raises Invalid or NotFound for one that cannot be connected."""
+    import evidence
     import integrations
     from api.engine import connect
     from soar.config import load
     from soar.registry import Registry
 
     registry = Registry()
-    registry.scan(integrations)
+    for package in (integrations, evidence):
+        registry.scan(package)
     adapters = connect(registry, load().adapters)
     return frozenset(verb for adapter in adapters.values() for verb in adapter.verbs)
 

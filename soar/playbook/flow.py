@@ -55,11 +55,11 @@ class Flow:
         self.tangles: list[Tangle] = []
         self._own(playbook)
         self.unreached = [key for key in self.workflow if key not in self.owner]
-        order, rest = self._ordered()
-        self.circle = _circle({key: [*self.following[key], *self.heads.get(key, ())] for key in self.workflow}, rest)
+        forward = self._edges({})
+        self.circle = _circle(forward, sorted_by(forward)[1])
         slugs = [step.soar.slug for step in self.workflow.values() if step.soar and step.soar.slug]
         self._bit = {slug: 1 << index for index, slug in enumerate(slugs)}
-        self._before = self._masks([*order, *rest]) if slugs else {}
+        self._before = self._masks() if slugs else {}
 
     def may_precede(self, slug: str, step: Step, *, condition: bool = False) -> bool:
         """Whether the named step can have run when this one begins; for a `while`, when it is asked again."""
@@ -143,22 +143,22 @@ class Flow:
 
     # --- what may run before what --------------------------------------------------------------
 
-    def _ordered(self) -> tuple[list[str], list[str]]:
-        """Steps with those that lead to them first, and the steps that stand in a circle or behind one."""
-        edges = {key: [*self.following[key], *self.heads.get(key, ())] for key in self.workflow}
-        return sorted_by(edges)
+    def _edges(self, returns: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+        """Where each step leads: to what follows it, to the heads of its branches, and where a branch returns to."""
+        return {key: [*self.following[key], *self.heads.get(key, ()), *returns.get(key, ())] for key in self.workflow}
 
-    def _masks(self, order: Iterable[str]) -> Mapping[str, int]:
+    def _masks(self) -> Mapping[str, int]:
         """For each step the set of named steps that may have run before, as bits; grown until it is stable."""
         before: dict[str, int] = defaultdict(int)
-        returns = self._returns()
+        after_each = self._edges(self._returns())
+        order = [step_id for part in sorted_by(after_each) for step_id in part]
         grew = True
         while grew:
             grew = False
             for step_id in order:
                 step = self.workflow[step_id]
                 here = before[step_id] | self._bit.get(step.soar.slug if step.soar else "", 0)
-                for after in (*self.following[step_id], *self.heads.get(step_id, ()), *returns[step_id]):
+                for after in after_each[step_id]:
                     if here & ~before[after]:
                         before[after] |= here
                         grew = True

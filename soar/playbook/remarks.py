@@ -33,9 +33,10 @@ def remarked(problems: Iterable[Problem], steps: Mapping[str, str], workflow: Ma
     }
     found: dict[tuple[Any, ...], Remark] = {}
     for each in problems:
+        mend = each.mend.strip() or MENDS.get(each.code, "")
         remark = Remark(
             code=each.code, message=each.message, pointer=each.pointer, line=each.line, column=each.column,
-            mend=each.mend.strip() or MENDS.get(each.code, ""), severity=severity_of(each.code), step=_step(each.pointer, labels),
+            mend=mend, severity=severity_of(each.code), step=_step(each.pointer, labels),
         )  # fmt: skip
         found.setdefault((each.code, each.pointer, each.message), remark)
     return sorted(found.values(), key=lambda each: (each.line or 0, each.column or 0))

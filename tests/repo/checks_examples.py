@@ -254,14 +254,16 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     # references and types
     "undefined_variable": Example("- {manual: Look at $host}", "- {manual: Look at $hosts}"),
-    "unknown_output": Example(_lines(_ASK, "- {manual: They said $ask.m}"), _lines(_ASK, "- {manual: They said $ask.n}")),
+    "unknown_output": Example(_lines(_ASK, "- {manual: They said $ask.m}"),
+                              _lines(_ASK, "- {manual: They said $ask.n}")),
     "not_before": Example(_lines("- {manual: They said $ask.n}", _ASK), _lines(_ASK, "- {manual: They said $ask.n}")),
     "one_of_many": Example("- {do: verify_clean, with: {host: '$hosts[0]'}}", _CLEAN),
     "variable_in_trigger": Example(
         "id: story\ntriggers: [{when: '__n__:value = 1'}]\nsteps: [{manual: Look}]",
         "id: story\ntriggers: [{when: 'alert:n = 1'}]\nsteps: [{manual: Look}]",
     ),
-    "unknown_path": Example("- {if: 'alerts:x = 1', then: [{manual: A}]}", "- {if: 'alert:x = 1', then: [{manual: A}]}"),
+    "unknown_path": Example("- {if: 'alerts:x = 1', then: [{manual: A}]}",
+                            "- {if: 'alert:x = 1', then: [{manual: A}]}"),
     "expression_syntax": Example(
         "- {if: 'alert:x is 1', then: [{manual: A}]}", "- {if: 'alert:x = 1', then: [{manual: A}]}"
     ),
@@ -321,8 +323,10 @@ EXAMPLES: Mapping[str, Example] = {
                                "- {do: lock_device, with: {host: a}, review: 1d}"),
     "containment_without_end": Example("- {do: block_ip, with: {ip: 192.0.2.66}}", _BLOCK),
     "time_not_here": Example("- {do: verify_clean, with: {host: a}, lease: 1d}", _CLEAN),
-    "approval_without_role": Example("- {do: patch, with: {host: a, update: x}, approval: {within: 1h, on_timeout: deny}}",
-                                     f"- {{do: patch, with: {{host: a, update: x}}, {_AGREE}}}"),
+    "approval_without_role": Example(
+        "- {do: patch, with: {host: a, update: x}, approval: {within: 1h, on_timeout: deny}}",
+        f"- {{do: patch, with: {{host: a, update: x}}, {_AGREE}}}",
+    ),
     "approval_without_time": Example(
         "- {do: patch, with: {host: a, update: x}, approval: {any_of: [responder], on_timeout: deny}}",
         f"- {{do: patch, with: {{host: a, update: x}}, {_AGREE}}}",
@@ -341,11 +345,12 @@ EXAMPLES: Mapping[str, Example] = {
     # warnings
     "branch_shared": Example(_IF.replace("%s", "END").replace(', "INNER": {"type": "end"}', ""),
                              _IF.replace("%s", "INNER")),
-    "person_decides": Example(_IF.replace("%s", "INNER").replace("alert:x = 1", "Is it bad?"), _IF.replace("%s", "INNER")),
+    "person_decides": Example(_IF.replace("%s", "INNER").replace("alert:x = 1", "Is it bad?"),
+                              _IF.replace("%s", "INNER")),
     "loop_bounded": Example(
         '{"workflow": {"ACTION": {"on_completion": "WHILE"}, "WHILE": {"type": "while-condition", "condition": '
-        f'"alert:x = 1", "on_true": "SECOND", "on_completion": "END"}}, "SECOND": {{{_SAY}, "on_completion": "INNER"}}, '
-        '"INNER": {"type": "end"}}}', "{}",
+        '"alert:x = 1", "on_true": "SECOND", "on_completion": "END"}, '
+        f'"SECOND": {{{_SAY}, "on_completion": "INNER"}}, "INNER": {{"type": "end"}}}}}}', "{}",
     ),
     "loop_never_changes": Example(
         _lines(_ASK, "- {while: '$ask.yes = true', max: 3, steps: [{manual: Look}]}"),
@@ -356,7 +361,8 @@ EXAMPLES: Mapping[str, Example] = {
                           _lines(_ASK, "- {if: \"$ask.text = 'b'\", then: [{manual: A}]}")),
     "unused_variable": Example("id: story\nvariables: {a: {type: str, default: x}}\nsteps: [{manual: Look}]",
                                "id: story\nvariables: {a: {type: str, default: x}}\nsteps: [{manual: Look at $a}]"),
-    "unused_definition": Example('{"authentication_info_definitions": {"AUTH": {"type": "user-auth", "kms": true}}}', "{}"),
+    "unused_definition": Example('{"authentication_info_definitions": {"AUTH": {"type": "user-auth", "kms": true}}}',
+                                 "{}"),
     "not_in_vocabulary": Example('{"playbook_types": ["cleaning"]}', "{}"),
     "types_without_activities": Example('{"playbook_types": ["remediation"]}', "{}"),
     "activity_without_step": Example('{"playbook_activities": ["scan-system"]}', "{}"),
@@ -365,7 +371,8 @@ EXAMPLES: Mapping[str, Example] = {
     "unknown_command_property": Example(_command('"type": "ssh", "command": "ls", "comand_b64": "bHM="'), "{}"),
     "unpinned_playbook": Example("- {playbook: other}", "- {playbook: other, version: 2026-11-23T09:00:00.000Z}"),
     "element_unused": Example("- {do: verify_clean, for_each: $hosts, as: host, with: {host: a}}", _CLEAN),
-    "partial_of_one": Example("- {do: verify_clean, with: {host: a}, partial: ok}", "- {do: verify_clean, with: {host: a}}"),
+    "partial_of_one": Example("- {do: verify_clean, with: {host: a}, partial: ok}",
+                              "- {do: verify_clean, with: {host: a}}"),
     "together_of_nothing": Example("- {parallel: [[{manual: A}], [{manual: B}]], together: true}",
                                    "- {parallel: [[{manual: A}], [{manual: B}]]}"),
     "undone_twice": Example(_lines(_ISOLATE, _CLEAN, f"- {{undo: [isolate, isolate], {_AGREE}}}"),
@@ -395,8 +402,10 @@ EXAMPLES: Mapping[str, Example] = {
     "phase_out_of_order": Example(_lines("- {do: restore_backup, with: {host: a, backup: b}}", _BLOCK),
                                   _lines(_BLOCK, "- {do: restore_backup, with: {host: a, backup: b}}")),
     # notes
-    "switch_without_default": Example(_lines(_ASK, "- {switch: $ask.n, cases: {a: [{manual: A}]}}"),
-                                      _lines(_ASK, "- {switch: $ask.n, cases: {a: [{manual: A}]}, default: [{manual: B}]}")),
+    "switch_without_default": Example(
+        _lines(_ASK, "- {switch: $ask.n, cases: {a: [{manual: A}]}}"),
+        _lines(_ASK, "- {switch: $ask.n, cases: {a: [{manual: A}]}, default: [{manual: B}]}"),
+    ),
     "unread_output": Example("- {id: ask, manual: More?, outputs: {yes: bool}}",
                              _lines("- {id: ask, manual: More?, outputs: {yes: bool}}",
                                     "- {if: '$ask.yes = true', then: [{manual: A}]}")),

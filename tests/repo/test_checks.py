@@ -44,11 +44,11 @@ def said(name: str) -> Iterator[str]:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in SAYING:
                 given = [*node.args[:1], *(each.value for each in node.keywords if each.arg == "code")]
-                yield from (each.value for each in given if isinstance(each, ast.Constant))
+                yield from (str(each.value) for each in given if isinstance(each, ast.Constant))
         elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
             first = node.value.elts[0]
             if len(node.value.elts) == 4 and isinstance(first, ast.Constant):
-                yield first.value
+                yield str(first.value)
 
 
 def test_every_code_that_is_said_has_a_meaning_and_each_meaning_is_said() -> None:

@@ -96,7 +96,7 @@ MISTAKES: Mapping[str, tuple[str, bytes]] = {
     "conditions without end": (
         ".yaml",
         b"id: a\nsteps:\n" + b"".join(
-            b'- {if: "' + b" OR ".join(b"alert:x%dy%d = %d" % (n, i, i) for i in range(150)) + b'", then: [{manual: A}]}\n'
+            b'- {if: "%s", then: [{manual: A}]}\n' % b" OR ".join(b"alert:x%dy%d = %d" % (n, i, i) for i in range(150))
             for n in range(200)
         ),
     ),

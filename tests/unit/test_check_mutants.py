@@ -23,7 +23,7 @@ OTHER = "00000000-0000-4000-8000-000000000000"
 NONE = object()
 
 
-def put(path: str, value: Any = NONE) -> Callable[[Document], None]:
+def put(path: str, value: Any = NONE) -> Callable[[Document], Any]:
     """Set what stands at a path of words (steps by START, ACTION and END), or remove it."""
 
     def change(document: Document) -> None:
@@ -39,7 +39,7 @@ def put(path: str, value: Any = NONE) -> Callable[[Document], None]:
     return change
 
 
-def rename(part: str, old: str, new: str) -> Callable[[Document], None]:
+def rename(part: str, old: str, new: str) -> Callable[[Document], Any]:
     """Another key for one member, everywhere it is spoken of."""
 
     def change(document: Document) -> None:
@@ -50,7 +50,7 @@ def rename(part: str, old: str, new: str) -> Callable[[Document], None]:
     return change
 
 
-def branch(kind: str, **more: Any) -> Callable[[Document], None]:
+def branch(kind: str, **more: Any) -> Callable[[Document], Any]:
     """An opener between start and action, with a branch of one step."""
 
     def change(document: Document) -> None:
@@ -59,21 +59,20 @@ def branch(kind: str, **more: Any) -> Callable[[Document], None]:
         workflow[START]["on_completion"] = opener
         workflow[inner] = {**copy.deepcopy(workflow[ACTION]), "on_completion": end}
         workflow[end] = {"type": "end"}
-        words = {"HERE": inner, "END": END}
-        given = json.loads(json.dumps(more).replace('"HERE"', json.dumps(inner)).replace('"END"', json.dumps(words["END"])))
+        given = json.loads(json.dumps(more).replace('"HERE"', json.dumps(inner)))
         workflow[opener] = {"type": kind, "on_completion": ACTION, **given}
 
     return change
 
 
-def command(**parts: Any) -> Callable[[Document], None]:
+def command(**parts: Any) -> Callable[[Document], Any]:
     return put("workflow.ACTION.commands", [{"type": "ssh", "command": "ls", **parts}])
 
 
 TEXT, NUMBER = {"type": "string", "value": "x"}, {"type": "integer", "value": "5"}
 WHEN = {"condition": "__n__:value = 5", "on_true": "HERE"}
 
-CAUGHT: list[tuple[str, str, Callable[[Document], None]]] = [
+CAUGHT: list[tuple[str, str, Callable[[Document], Any]]] = [
     # what the schemas catch
     ("end with a pointer", "end_leads_on", put("workflow.END.on_completion", ACTION)),
     ("start with on_success", "bad_start", put("workflow.START.on_success", ACTION)),
@@ -94,12 +93,14 @@ CAUGHT: list[tuple[str, str, Callable[[Document], None]]] = [
     ("parallel with one branch", "too_few_branches", branch("parallel", next_steps=["HERE"])),
     ("parallel with no branch", "too_few_branches", branch("parallel", next_steps=[])),
     ("the same branch twice", "branch_twice", branch("parallel", next_steps=["HERE", "HERE"])),
-    ("case that leads to a list", "wrong_type", branch("switch-condition", switch="__n__:value", cases={"5": ["HERE"]})),
+    ("case that leads to a list", "wrong_type",
+     branch("switch-condition", switch="__n__:value", cases={"5": ["HERE"]})),
     # what they miss
     ("dangling workflow_start", "dangling_step", put("workflow_start", f"start--{OTHER}")),
     ("dangling workflow_exception", "dangling_step", put("workflow_exception", f"end--{OTHER}")),
     ("dangling on_completion", "dangling_step", put("workflow.ACTION.on_completion", f"end--{OTHER}")),
-    ("dangling on_true", "dangling_step", branch("if-condition", condition="alert:x = 1", on_true=f"end--{OTHER[:-1]}1")),
+    ("dangling on_true", "dangling_step",
+     branch("if-condition", condition="alert:x = 1", on_true=f"end--{OTHER[:-1]}1")),
     ("dangling case", "dangling_step",
      branch("switch-condition", switch="__n__:value", cases={"1": "HERE", "5": f"end--{OTHER[:-1]}1"})),
     ("dangling agent", "undefined_agent", put("workflow.ACTION.agent", f"individual--{OTHER}")),
@@ -133,7 +134,8 @@ CAUGHT: list[tuple[str, str, Callable[[Document], None]]] = [
      branch("if-condition", condition="alert:x = 1", on_true=END)),
     ("ssh without command", "command_missing", put("workflow.ACTION.commands", [{"type": "ssh"}])),
     ("command and command_b64", "command_twice", command(command_b64="bHM=")),
-    ("command_b64 that is no base64", "not_base64", put("workflow.ACTION.commands", [{"type": "ssh", "command_b64": "l s"}])),
+    ("command_b64 that is no base64", "not_base64",
+     put("workflow.ACTION.commands", [{"type": "ssh", "command_b64": "l s"}])),
     ("a rule outside of base64", "needs_base64", command(type="yara", command="rule x {condition: true}")),
     ("a command without type", "unknown_command_type", put("workflow.ACTION.commands", [{"command": "ls"}])),
     ("a command of unknown type", "unknown_command_type", command(type="ftp")),
@@ -212,7 +214,7 @@ CAUGHT: list[tuple[str, str, Callable[[Document], None]]] = [
     ("revoked", "revoked_playbook", put("revoked", True)),
 ]  # fmt: skip
 
-LEGAL: list[tuple[str, Callable[[Document], None]]] = [
+LEGAL: list[tuple[str, Callable[[Document], Any]]] = [
     ("delay 0 (the schema refuses it)", put("workflow.ACTION.delay", 0)),
     ("UUID of version 7 (the schema refuses it)", put("id", "playbook--01890a5d-ac96-774b-bcce-b302099a8057")),
     ("an address by variable (the schema refuses it)",
@@ -252,7 +254,7 @@ def test_the_playbook_itself_has_nothing_against_it(good: Document) -> None:
 
 
 @pytest.mark.parametrize(("code", "change"), [each[1:] for each in CAUGHT], ids=[each[0] for each in CAUGHT])
-def test_a_mutant_is_caught(good: Document, code: str, change: Callable[[Document], None]) -> None:
+def test_a_mutant_is_caught(good: Document, code: str, change: Callable[[Document], Any]) -> None:
     document = copy.deepcopy(good)
     change(document)
     assert document != good
@@ -260,7 +262,7 @@ def test_a_mutant_is_caught(good: Document, code: str, change: Callable[[Documen
 
 
 @pytest.mark.parametrize("change", [each[1] for each in LEGAL], ids=[each[0] for each in LEGAL])
-def test_what_is_legal_is_let_pass(good: Document, change: Callable[[Document], None]) -> None:
+def test_what_is_legal_is_let_pass(good: Document, change: Callable[[Document], Any]) -> None:
     document = copy.deepcopy(good)
     change(document)
     assert document != good
@@ -269,7 +271,14 @@ def test_what_is_legal_is_let_pass(good: Document, change: Callable[[Document], 
 
 def test_several_mutants_are_caught_at_once(good: Document) -> None:
     document = copy.deepcopy(good)
-    names = {"end with a pointer", "dangling agent", "negative delay", "month 13", "id without UUID", "no pointer at all"}
+    names = {
+        "end with a pointer",
+        "dangling agent",
+        "negative delay",
+        "month 13",
+        "id without UUID",
+        "no pointer at all",
+    }
     wanted = set()
     for name, code, change in CAUGHT:
         if name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ variables:
 """
 ISOLATE = "{id: isolate, do: isolate_host, for_each: $hosts, as: host, with: {host: $host}, review: 1d}"
 COLLECT = "{id: collect, do: collect_evidence, for_each: $hosts, as: host, with: {host: $host, items: [memory, processes, connections]}%s}"  # noqa: E501
+ALSO = (COLLECT % "").replace("id: collect, ", "")
 CLEAN = "{do: verify_clean, for_each: $hosts, as: host, with: {host: $host}}"
 KILL = "{do: kill_process, with: {host: a, pid: 1}, approval: {any_of: [responder], within: 1h, on_timeout: deny}}"
 FREE = "{id: free, undo: isolate, approval: {any_of: [responder], within: 1h, on_timeout: deny}}"
@@ -50,22 +52,22 @@ def said(*steps: str, more: str = "", head: str = "") -> set[str]:
 ORDERS: list[tuple[str, set[str], set[str]]] = [
     ("evidence, then its loss", said(COLLECT % "", KILL), set()),
     ("its loss, then evidence", said(KILL, COLLECT % ""), {"evidence_after_loss"}),
-    ("evidence in one branch of an if", said(f"{{if: 'alert:x = 1', then: [{COLLECT % ''}]}}", KILL), {"evidence_after_loss"}),
-    ("evidence in both branches",
-     said(f"{{if: 'alert:x = 1', then: [{COLLECT % ''}], else: [{(COLLECT % '').replace('id: collect, ', '')}]}}", KILL), set()),
+    ("evidence in one branch of an if", said(f"{{if: 'alert:x = 1', then: [{COLLECT % ''}]}}", KILL),
+     {"evidence_after_loss"}),
+    ("evidence in both branches", said(f"{{if: 'alert:x = 1', then: [{COLLECT % ''}], else: [{ALSO}]}}", KILL), set()),
     ("evidence in a loop that may not turn", said(f"{{while: 'alert:x = 1', max: 3, steps: [{COLLECT % ''}]}}", KILL),
      {"evidence_after_loss"}),
     ("evidence in a branch of a parallel", said(f"{{parallel: [[{COLLECT % ''}], [{{manual: A}}]]}}", KILL), set()),
     ("evidence beside the loss", said(f"{{parallel: [[{COLLECT % ''}], [{KILL}]]}}"), {"evidence_after_loss"}),
     ("evidence in each case, and default",
-     said(f"{{id: ask, manual: A, outputs: {{k: str}}}}",
-          f"{{switch: $ask.k, cases: {{a: [{COLLECT % ''}]}}, default: [{(COLLECT % '').replace('id: collect, ', '')}]}}", KILL),
-     set()),
+     said("{id: ask, manual: A, outputs: {k: str}}",
+          f"{{switch: $ask.k, cases: {{a: [{COLLECT % ''}]}}, default: [{ALSO}]}}", KILL), set()),
     ("evidence in each case without default",
      said("{id: ask, manual: A, outputs: {k: str}}", f"{{switch: $ask.k, cases: {{a: [{COLLECT % ''}]}}}}", KILL),
      {"evidence_after_loss"}),
     ("evidence that may fail", said(COLLECT % ", continue_on_failure: true", KILL), {"evidence_after_loss"}),
-    ("evidence whose handler goes on", said(COLLECT % ", on_failure: call", SAY, KILL, more=CALL), {"evidence_after_loss"}),
+    ("evidence whose handler goes on", said(COLLECT % ", on_failure: call", SAY, KILL, more=CALL),
+     {"evidence_after_loss"}),
     ("evidence whose handler ends",
      said(COLLECT % ", on_failure: stop", SAY, KILL, more="handlers:\n  stop: [{manual: Call}]\n"), set()),
     ("containment first, where harm is running", said(ISOLATE, CLEAN, head="urgency: immediate\n"), set()),
@@ -73,9 +75,10 @@ ORDERS: list[tuple[str, set[str], set[str]]] = [
     ("a kill is no containment", said(KILL, head="urgency: immediate\n"), {"evidence_after_loss"}),
     ("clean, then free", said(COLLECT % "", ISOLATE, CLEAN, FREE), set()),
     ("clean before the isolation", said(COLLECT % "", CLEAN, ISOLATE, FREE), {"release_before_clean"}),
-    ("clean on one path", said(COLLECT % "", ISOLATE, f"{{if: 'alert:x = 1', then: [{CLEAN}]}}", FREE), {"release_before_clean"}),
-    ("a mistake needs no clean check", said(COLLECT % "", ISOLATE, FREE.replace("undo: isolate", "undo: isolate, reason: mistaken")),
-     set()),
+    ("clean on one path", said(COLLECT % "", ISOLATE, f"{{if: 'alert:x = 1', then: [{CLEAN}]}}", FREE),
+     {"release_before_clean"}),
+    ("a mistake needs no clean check",
+     said(COLLECT % "", ISOLATE, FREE.replace("undo: isolate", "undo: isolate, reason: mistaken")), set()),
     ("reset and revoked, then enabled", said(DISABLE, REVOKE, RESET, ENABLE), set()),
     ("revoked before disabled", said(REVOKE, DISABLE, RESET, ENABLE), {"release_before_reset"}),
     ("revoked beside the isolation", said(f"{{parallel: [[{SAY}], [{DISABLE}, {REVOKE}]]}}", RESET, ENABLE), set()),
@@ -89,7 +92,8 @@ ORDERS: list[tuple[str, set[str], set[str]]] = [
     ("contained after recovery, with a reason",
      said(DISABLE, REVOKE, RESET, ENABLE, "{do: block_ip, with: {ip: a}, lease: 1d, phase: containment}"), set()),
     ("contained anew because of what was found",
-     said(DISABLE, REVOKE, RESET, ENABLE, "{if: 'alert:x = 1', then: [{do: block_ip, with: {ip: a}, lease: 1d}]}"), set()),
+     said(DISABLE, REVOKE, RESET, ENABLE, "{if: 'alert:x = 1', then: [{do: block_ip, with: {ip: a}, lease: 1d}]}"),
+     set()),
 ]  # fmt: skip
 
 
@@ -110,7 +114,8 @@ def test_an_approval_around_a_parallel_holds_for_what_is_in_it_but_not_behind_a_
 def test_a_fact_of_a_step_is_dominance() -> None:
     """One bit for each step: what holds before a step are the steps on every path to it."""
     playbook, _, _ = read(
-        HEAD + "steps:\n- {id: a, manual: A}\n- {if: 'alert:x = 1', then: [{id: b, manual: B}], else: [{id: c, manual: C}]}\n"
+        HEAD + "steps:\n- {id: a, manual: A}\n"
+        "- {if: 'alert:x = 1', then: [{id: b, manual: B}], else: [{id: c, manual: C}]}\n"
         "- {parallel: [[{id: d, manual: D}], [{id: e, manual: E}]]}\n- {id: f, manual: F}\n"
     )
     named = {step.soar.slug: step for step in playbook.workflow.values() if step.soar and step.soar.slug}
@@ -137,10 +142,7 @@ def fifty_steps() -> bytes:
     block = [COLLECT % "", ISOLATE, CLEAN, FREE, f"{{if: '$ask.n = 1', then: [{SAY}]}}"]
     steps = ["{id: ask, manual: How many?, outputs: {n: int}}"]
     for index in range(9):
-        for each in block:
-            for word in ("collect", "isolate", "free", "say"):
-                each = each.replace(f"id: {word}", f"id: {word}{index}").replace(f"undo: {word}", f"undo: {word}{index}")  # noqa: PLW2901
-            steps.append(each)
+        steps += [re.sub(r"(id|undo): (collect|isolate|free|say)", rf"\1: \g<2>{index}", each) for each in block]
     return (HEAD + "steps:\n" + "".join(f"  - {step}\n" for step in steps)).encode()
 
 
@@ -234,7 +236,9 @@ def test_severities_are_in_order() -> None:
 
 
 def test_who_can_do_it_is_asked_only_of_those_who_are_known() -> None:
-    playbook, places, _ = read(HEAD + f"steps:\n  - {ISOLATE}\n  - {{do: block_indicators, with: {{from: incident}}, lease: 1d}}\n")
+    playbook, places, _ = read(
+        HEAD + f"steps:\n  - {ISOLATE}\n  - {{do: block_indicators, with: {{from: incident}}, lease: 1d}}\n"
+    )
     assert "no_adapter" not in {each.code for each in remarks(playbook, places)}
     missing = [each for each in remarks(playbook, places, able={"block_ip"}) if each.code == "no_adapter"]
     assert [each.step for each in missing] == ["isolate"]
