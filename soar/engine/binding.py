@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from soar.engine import elements
+from soar.engine import elements, scopes
 from soar.engine.run_state import RunState
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
@@ -22,7 +22,7 @@ def variables_at(playbook: Playbook, state: RunState, occurrence: str) -> dict[s
     Of several visits of a step the latest one counts, one in a branch around the occurrence before
     one elsewhere.
     """
-    values = dict(state.variables)
+    values = scopes.seen_at(state.variables, state.steps, occurrence)
     near: dict[str, Any] = {}
     for visit in state.steps.values():
         soar = playbook.workflow[visit.step_id].soar
