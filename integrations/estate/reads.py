@@ -57,6 +57,12 @@ def list_evidence(data: Data, act: Act) -> Answer:
     return Answer({"items": [{"class": name, "path": path} for name in names for path in paths.get(name, [""])]})
 
 
+def list_snapshot(data: Data, act: Act) -> Answer:
+    """The whole disk of a host, to be fetched at once."""
+    host_of(data, act)
+    return Answer({"items": [{"class": "disk", "path": ""}]})
+
+
 def fetch_evidence(data: Data, act: Act) -> Answer:
     """The bytes of one thing that list_evidence named. Works while the host is isolated."""
     host, name, path = host_of(data, act), act.text("class"), str(act.params.get("path", ""))
