@@ -21,7 +21,7 @@ from soar.engine.points import Point
 from soar.engine.running import Known
 from soar.engine.signals import Decision, Perform
 from soar.engine.steps import Steps
-from soar.errors import Invalid, NotFound, StaleFence, Unavailable
+from soar.errors import StaleFence, Unavailable
 from soar.events import Kind
 from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions, incidents, runs, tasks, work
@@ -137,24 +137,19 @@ class Runner:
         What the conductor says holds only where no condition was asked: the outcome may change what
         conditions speak of.
         """
-        with self.parts.store.read() as conn:
-            facts = running.Facts(conn, job.run.incident_id)
-            guess = conductor.feed(job.playbook, job.state, running.ended(job.work, done), facts)
-            if facts.asked:
-                return None, None
-            first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
-            if first is None or first.kind != "action" or first.attempt > 1:
-                return guess, None
-            row = WorkRow(
-                id="", run_id=job.run.id, occurrence=first.occurrence, attempt=first.attempt, kind=first.kind,
-                step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
-            )  # fmt: skip
-            following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
-            try:
-                action = None if following.soar.verb == "watch" else self.steps.entering.foresee(conn, following)
-            except (Invalid, NotFound):  # said where the step is performed
-                return guess, None
-        return guess, self.steps.entering.glance(action) if action is not None else None
+        facts = running.Facts()
+        guess = conductor.feed(job.playbook, job.state, running.ended(job.work, done), facts)
+        if facts.asked:
+            return None, None
+        first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
+        if first is None or first.kind != "action" or first.attempt > 1:
+            return guess, None
+        row = WorkRow(
+            id="", run_id=job.run.id, occurrence=first.occurrence, attempt=first.attempt, kind=first.kind,
+            step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
+        )  # fmt: skip
+        following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
+        return guess, self.steps.entering.glance(following) if following.soar.verb != "watch" else None
 
     # --- steps that break ------------------------------------------------------------------------
 

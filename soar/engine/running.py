@@ -6,7 +6,7 @@ work, or fires a timer, or cancels, feeds the conductor here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -73,10 +73,10 @@ class Known:
 
 
 class Facts(Mapping[str, Any]):
-    """What conditions may speak of, read when the first one does."""
+    """What conditions may speak of, read when the first one does; without a place to read, nothing is known."""
 
-    def __init__(self, conn: sa.Connection, incident_id: str) -> None:
-        self._read: Callable[[], Mapping[str, Any]] = lambda: incidents.facts(conn, incident_id)
+    def __init__(self, conn: sa.Connection | None = None, incident_id: str = "") -> None:
+        self._conn, self._incident_id = conn, incident_id
         self._known: Mapping[str, Any] | None = None
 
     @property
@@ -86,7 +86,7 @@ class Facts(Mapping[str, Any]):
 
     def _facts(self) -> Mapping[str, Any]:
         if self._known is None:
-            self._known = self._read()
+            self._known = incidents.facts(self._conn, self._incident_id) if self._conn is not None else {}
         return self._known
 
     def __getitem__(self, name: str) -> Any:
