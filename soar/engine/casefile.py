@@ -167,17 +167,20 @@ def _evidence(conn: sa.Connection, action: ActionRow) -> tuple[frozenset[str], d
         )
         if row.called_at
     ]
-    return collected(conn, action), min(began) if began else None
+    return collected(conn, action.incident_id, action.target), min(began) if began else None
 
 
-def collected(conn: sa.Connection, action: ActionRow) -> frozenset[str]:
-    """The classes of evidence that were taken from this action's target in its incident."""
-    taken = conn.execute(
-        sa.select(evidence_items.c.evidence_class)
-        .distinct()
-        .where(evidence_items.c.incident_id == action.incident_id, evidence_items.c.source == action.target.id)
-    )
-    return frozenset(taken.scalars())
+def collected(conn: sa.Connection, incident_id: str, target: Target) -> frozenset[str]:
+    """The classes of evidence that were taken from a target in an incident."""
+    taken = _TAKEN.run(conn, {"of": incident_id, "named": target.id}).all()
+    return frozenset(row.evidence_class for row in taken)
+
+
+_TAKEN = Statement(
+    sa.select(evidence_items.c.evidence_class)
+    .distinct()
+    .where(evidence_items.c.incident_id == sa.bindparam("of"), evidence_items.c.source == sa.bindparam("named"))
+)
 
 
 def _approval(

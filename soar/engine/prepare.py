@@ -114,10 +114,10 @@ def _without_a_call(tx: Tx, action: ActionRow, context: Context) -> ActionRow | 
         return outcomes.let_go(tx, action) if kept else None
     if not VERBS[action.verb].contains:
         return None
-    obstacle = effects.in_the_way(tx.peek, action)
+    effect = effects.standing(tx.peek, action)
+    obstacle = effects.in_the_way(tx.peek, action, effect)
     if obstacle:
         return actions.note(tx, action, summary=obstacle)
-    effect = effects.standing(tx.peek, action)
     if effect is not None and action.prior.get("present") and not effects.outlasts(effect, action, tx.now):
         return outcomes.second_hold(tx, action, context)
     return None
