@@ -24,7 +24,7 @@ from soar.release import Disposition
 from soar.store import actions, locks, streams, tasks, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
-from soar.store.statement import Statement
+from soar.store.statement import Statement, literally
 from soar.store.tables import actions as action_table
 from soar.store.tables import effects, holds
 from soar.verbs import VERBS, OnExpiry
@@ -172,7 +172,7 @@ _UNSETTLED_CALLS = Statement(
         action_table.c.verb == sa.bindparam("does"),
         action_table.c.target == sa.bindparam("to"),
         action_table.c.id != sa.bindparam("but"),
-        sa.or_(*(action_table.c.state == state.value for state in sorted(UNSETTLED))),
+        action_table.c.state.in_(literally(UNSETTLED)),
     )
     .order_by(action_table.c.id)
 )

@@ -34,7 +34,7 @@ from soar.protocol import STANDING, UNSENT, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
-from soar.store.statement import Statement
+from soar.store.statement import Statement, literally
 from soar.store.tables import actions as action_table
 from soar.store.tables import runs as run_table
 from soar.store.work import Owner, Standing
@@ -280,8 +280,8 @@ _UNPRESERVED = Statement(
     sa.select(action_table.c.id, action_table.c.verb, action_table.c.target, action_table.c.target_name)
     .where(
         action_table.c.run_id == sa.bindparam("run"),
-        sa.or_(*(action_table.c.state == state.value for state in sorted(STANDING))),
-        sa.or_(*(action_table.c.verb == verb.name for verb in VERBS.values() if verb.destroys)),
+        action_table.c.state.in_(literally(STANDING)),
+        action_table.c.verb.in_(literally(verb.name for verb in VERBS.values() if verb.destroys)),
         action_table.c.undo_of.is_(None),
     )
     .order_by(action_table.c.id)
