@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from soar.clock import boot_seconds
-from soar.engine import approving, limits, planning, releasing
+from soar.engine import approving, casefile, limits, planning, releasing
 from soar.engine.binding import variables_at
 from soar.engine.job import Job, Parked
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.prepare import Look, consider, intend, look
+from soar.engine.run_state import RunState
 from soar.errors import Conflict, Invalid, NotFound
 from soar.events import moment, stamp
 from soar.model import ENGINE, JsonObject, Target
@@ -43,6 +44,8 @@ class Ahead:
     """What an earlier attempt of the step had brought about: it is not done again."""
     new: bool = False
     """Planned in the transaction that made the step's work, so that nothing can be stored yet."""
+    known: casefile.Around | None = None
+    """What was read around the target of its one action, in the transaction that enters the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Glance:
 
     row: ActionRow
     look: Look
+    state: RunState
+    """What it was planned from."""
 
 
 @dataclass(slots=True)
@@ -93,37 +98,47 @@ class Entering:
         looks = {row.id: self._look(row) for row in rows if row.state is State.PLANNED}
         return Ahead(occurrence, attempt, tuple(rows), looks, left_out, tuple(earlier))
 
-    def foresee(self, conn: sa.Connection, job: Job) -> ActionRow | None:
-        """The action of a step that is likely to follow, where a look at its target costs next to nothing.
+    def glance(self, job: Job) -> Glance | None:
+        """Plan a step that is likely to follow, and look at its target, where that costs next to nothing.
 
-        None for a step of several actions, and where the connected system was slow the last time: what
-        is known of the step before must not wait. Raises Invalid and NotFound.
+        None for a step of several actions, for one whose actions stand in the database, for one that cannot
+        be planned, and where the connected system was slow the last time: what is known of the step before
+        must not wait.
         """
-        rows, _ = self._plan(conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
-        quick = len(rows) == 1 and self._took.get(rows[0].adapter, QUICK) < QUICK
-        return rows[0] if quick else None
-
-    def glance(self, row: ActionRow) -> Glance:
-        """Look at the target of what is likely to follow."""
-        return Glance(row, self._look(row))
+        if planning.reads(job.soar):
+            return None
+        try:
+            rows = self._unread(job)
+        except (Invalid, NotFound):  # said where the step is performed
+            return None
+        if len(rows) != 1 or self._took.get(rows[0].adapter, QUICK) >= QUICK:
+            return None
+        return Glance(rows[0], self._look(rows[0]), job.state)
 
     def enter_after(self, tx: Tx, job: Job, glanced: Glance) -> Entered | None:
         """Enter a step whose work was just made in this transaction.
 
-        It is planned here, from what is true now; only the look is older. None where that look was at
-        something else, and where nothing can be planned: the step is then entered by itself.
+        What was planned holds if the run stands where it was planned from; what that does not say (a name,
+        an entity, what is stopped) is read here. Else it is planned here. None where the look was at something
+        else, and where nothing can be planned: the step is then entered by itself.
         """
-        try:
-            rows, left_out = self._plan(tx.conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
-        except (Invalid, NotFound):
+        row = glanced.row if glanced.state is job.state else self._other(job, glanced)
+        if row is None or row.step_path != job.work.occurrence:
             return None
-        if [_same(row) for row in rows] != [_same(glanced.row)]:
-            return None
-        looks = {rows[0].id: glanced.look}
+        known = casefile.around(tx.peek, row.incident_id, row.target)
+        row = row.but(target_name=known.name)
         # In the main branch nothing is stored before its work is; a group stores its members' actions first.
         new = not job.work.branch
-        ahead = Ahead(job.work.occurrence, job.work.attempt, tuple(rows), looks, left_out, new=new)
+        ahead = Ahead(job.work.occurrence, job.work.attempt, (row,), {row.id: glanced.look}, new=new, known=known)
         return self.enter(tx, job, ahead, FRESH)
+
+    def _other(self, job: Job, glanced: Glance) -> ActionRow | None:
+        """The action of a step whose run has moved on since the look, if the look is good for it."""
+        try:
+            rows = [] if planning.reads(job.soar) else self._unread(job)
+        except (Invalid, NotFound):
+            return None
+        return rows[0] if [_same(row) for row in rows] == [_same(glanced.row)] else None
 
     def _look(self, row: ActionRow) -> Look:
         began = time.monotonic()
@@ -137,11 +152,22 @@ class Entering:
         variables = variables_at(job.playbook, job.state, occurrence)
         plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
         done = {(row.verb, row.target) for row in earlier}
-        rows = planning.rows_of(
-            plan.without(done), run=job.run, step_path=occurrence, step=soar.slug, generation=attempt,
-            caller=_caller(job), now=self.parts.clock.now(),
+        wanted = [each for each in plan.actions if (each.verb, each.target) not in done]
+        return self._rows(job, occurrence, soar, attempt, wanted), dict(plan.left_out)
+
+    def _unread(self, job: Job) -> list[ActionRow]:
+        """The actions of a step that is planned without reading anything."""
+        variables = variables_at(job.playbook, job.state, job.work.occurrence)
+        wanted = planning.plan_unread(self.parts, job.run.incident_id, job.soar, variables)
+        return self._rows(job, job.work.occurrence, job.soar, job.work.attempt, wanted)
+
+    def _rows(
+        self, job: Job, occurrence: str, soar: Soar, attempt: int, wanted: Sequence[planning.Planned]
+    ) -> list[ActionRow]:
+        return planning.rows_of(
+            wanted, run=job.run, step_path=occurrence, step=soar.slug, generation=attempt, caller=_caller(job),
+            now=self.parts.clock.now(),
         )  # fmt: skip
-        return rows, dict(plan.left_out)
 
     def enter(self, tx: Tx, job: Job, ahead: Ahead, standing: Standing) -> Entered:
         """Store what was planned, ask the guards, and where nothing waits store the first intent."""
@@ -175,7 +201,7 @@ class Entering:
         approval = self._approval(tx, rows, named)
         context = self.context(job, approval)
         return [
-            consider(tx, self.parts, row, context, ahead.looks[row.id])
+            consider(tx, self.parts, row, context, ahead.looks[row.id], ahead.known)
             if row.state is State.PLANNED and row.id in ahead.looks
             else row
             for row in rows

@@ -96,7 +96,8 @@ def judged(
     `lock`: the count must still be true at the commit (an intent). `planned` are targets of the same
     verb that a plan has named before this one.
     """
-    case = replace(case, counts=counts(conn, case, action, policy, lock=lock, planned=planned))
+    counted = counts(conn, case, action, policy, lock=lock, planned=planned)
+    case = case if counted == case.counts else replace(case, counts=counted)
     verdict = judge(case, policy)
     if not any(finding.verdict == "refuse" and not finding.hard for finding in verdict.findings):
         return verdict

@@ -6,7 +6,7 @@ work, or fires a timer, or cancels, feeds the conductor here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -28,12 +28,14 @@ from soar.engine.signals import (
 )
 from soar.events import Kind
 from soar.ids import new_id
-from soar.model import ENGINE, Actor, IncidentStatus
+from soar.model import ENGINE, Actor, IncidentStatus, Target
 from soar.playbook.model import Playbook, Soar, one_step
 from soar.protocol import STANDING, UNSENT, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
+from soar.store.statement import Statement, literally
+from soar.store.tables import actions as action_table
 from soar.store.tables import runs as run_table
 from soar.store.work import Owner, Standing
 from soar.verbs import VERBS, OnExpiry
@@ -73,10 +75,10 @@ class Known:
 
 
 class Facts(Mapping[str, Any]):
-    """What conditions may speak of, read when the first one does."""
+    """What conditions may speak of, read when the first one does; without a place to read, nothing is known."""
 
-    def __init__(self, conn: sa.Connection, incident_id: str) -> None:
-        self._read: Callable[[], Mapping[str, Any]] = lambda: incidents.facts(conn, incident_id)
+    def __init__(self, conn: sa.Connection | None = None, incident_id: str = "") -> None:
+        self._conn, self._incident_id = conn, incident_id
         self._known: Mapping[str, Any] | None = None
 
     @property
@@ -86,7 +88,7 @@ class Facts(Mapping[str, Any]):
 
     def _facts(self) -> Mapping[str, Any]:
         if self._known is None:
-            self._known = self._read()
+            self._known = incidents.facts(self._conn, self._incident_id) if self._conn is not None else {}
         return self._known
 
     def __getitem__(self, name: str) -> Any:
@@ -253,23 +255,38 @@ def _call_off(tx: Tx, run: Any, todo: Abandon) -> None:
 
 
 def _finish(tx: Tx, run: Any, todo: Finish) -> None:
-    tx.conn.execute(
-        run_table.update()
-        .where(run_table.c.id == run.id)
-        .values(status=todo.status, reason=todo.reason, ended_at=tx.now)
-    )
+    tx.run(_END, {"run": run.id, "to_status": todo.status, "to_reason": todo.reason, "at": tx.now})
     _lift_again(tx, run, todo.status)
     incidents.event(
         tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
         values={"reason": todo.reason},
     )  # fmt: skip
-    for action in actions.find(tx.conn, run_id=run.id, states=STANDING):
-        owed = VERBS[action.verb].destroys - casefile.collected(tx.conn, action)
-        if owed and not action.undo_of:
+    for action in _UNPRESERVED.run(tx.conn, {"run": run.id}).all():
+        target = Target.parse(action.target)
+        owed = VERBS[action.verb].destroys - casefile.collected(tx.peek, run.incident_id, target)
+        if owed:
             text = f"{action.verb} on {action.target_name} came first; nobody has collected {', '.join(sorted(owed))}"
             tasks.open_task(
                 tx, run.incident_id, kind="evidence_owed", text=text, asks={"why": "str"}, action_id=action.id
             )
+
+
+_END = Statement(
+    run_table.update()
+    .where(run_table.c.id == sa.bindparam("run"))
+    .values(status=sa.bindparam("to_status"), reason=sa.bindparam("to_reason"), ended_at=sa.bindparam("at"))
+)
+_UNPRESERVED = Statement(
+    sa.select(action_table.c.id, action_table.c.verb, action_table.c.target, action_table.c.target_name)
+    .where(
+        action_table.c.run_id == sa.bindparam("run"),
+        action_table.c.state.in_(literally(STANDING)),
+        action_table.c.verb.in_(literally(verb.name for verb in VERBS.values() if verb.destroys)),
+        action_table.c.undo_of.is_(None),
+    )
+    .order_by(action_table.c.id)
+)
+"""What a run left standing that destroys evidence."""
 
 
 def _lift_again(tx: Tx, run: Any, status: str) -> None:

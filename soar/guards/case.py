@@ -174,6 +174,10 @@ class Judgement:
         """Why it may not run now, in words."""
         return tuple(finding.reason for finding in self.findings if finding.verdict != "pass")
 
+    def told(self) -> list[dict[str, Any]]:
+        """The findings as JSON-ready data."""
+        return [{"guard": f.guard, "verdict": f.verdict, "reason": f.reason, "hard": f.hard} for f in self.findings]
+
     def as_plain(self) -> Mapping[str, Any]:
         """The judgement as JSON-ready data."""
         return {
@@ -182,9 +186,7 @@ class Judgement:
             "needs_approval": self.needs_approval,
             "needs_evidence": sorted(self.needs_evidence),
             "owed_evidence": sorted(self.owed_evidence),
-            "findings": [
-                {"guard": f.guard, "verdict": f.verdict, "reason": f.reason, "hard": f.hard} for f in self.findings
-            ],
+            "findings": self.told(),
         }
 
 

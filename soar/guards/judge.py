@@ -13,8 +13,7 @@ Guard = Callable[[Case, Policy], Sequence[Finding]]
 GUARDS: tuple[Guard, ...] = (
     limits.kill_switch,
     protection.resolved,
-    protection.hard,
-    protection.protected,
+    protection.lists,
     protection.configured,
     blocks.never_block,
     blocks.verdict,

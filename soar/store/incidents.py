@@ -145,6 +145,21 @@ def scope_row(conn: sa.Connection, incident_id: str, target: Target) -> Any | No
     return _SCOPE_ROW.run(conn, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
 
 
+_NAME = Statement(
+    sa.select(scope.c.name).where(
+        scope.c.incident_id == sa.bindparam("of"),
+        scope.c.kind == sa.bindparam("of_kind"),
+        scope.c.entity_id == sa.bindparam("named"),
+    )
+)
+
+
+def scope_name(conn: sa.Connection, incident_id: str, target: Target) -> str:
+    """What people call a target of this incident; empty when it is not in scope."""
+    found = _NAME.run(conn, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
+    return str(found.name) if found is not None else ""
+
+
 def entity_of(row: Any) -> Entity:
     """The entity that a scope row was resolved to."""
     plain: dict[str, Any] = dict(row.entity)

@@ -292,13 +292,13 @@ def _until(tx: Tx, claim: timedelta) -> Any:
 def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Mapping[str, Any] | None = None) -> str:
     """Set a timer: at that time, this kind of thing is due for this row."""
     timer = new_id()
-    tx.conn.execute(
-        due.insert().values(
-            id=timer, at=at, kind=kind, ref=ref, generation=generation, data=dict(data or {}), state="armed"
-        )
-    )
+    row = {"id": timer, "at": at, "kind": kind, "ref": ref, "generation": generation, "data": dict(data or {})}
+    tx.run(_ARM, {**row, "state": "armed"})
     tx.ring("")
     return timer
+
+
+_ARM = Statement(due.insert())
 
 
 def disarm(tx: Tx, kind: str, ref: str) -> None:
