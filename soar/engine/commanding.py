@@ -1,22 +1,41 @@
-"""From a step with CACAO commands to its actions: each command at each target, in order (section 4.5). Pure."""
+"""From a step to its actions, be they of our verbs or CACAO commands: each command at each target (section 4.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from soar.engine import filling
+import sqlalchemy as sa
+
+from soar.engine import filling, planning, routes
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned, StepPlan
 from soar.errors import Invalid, NotFound, Problem
 from soar.model import EntityKind, Target
 from soar.playbook.commands import COMMAND_VERBS, MANUAL
-from soar.playbook.model import ActionStep, Playbook
+from soar.playbook.model import ActionStep, Playbook, Soar, Step
 from soar.strict_text import shown
 
 _ADDRESSES = ("url", "dname", "ipv4", "ipv6", "l2mac", "vlan")
 """The kinds of address in the order in which one is chosen (section 7.6)."""
 _SECRETS = ("password", "token", "private_key", "oauth_header")
+
+
+def by_command(step: Step) -> bool:
+    """The step acts by CACAO commands, not by a verb or an undo of ours."""
+    acts = isinstance(step, ActionStep) and routes.kind_of(step) == "action"
+    return acts and not (step.soar and step.soar.verb)
+
+
+def plan_step(
+    parts: Parts, conn: sa.Connection, incident_id: str, run_id: str | None, playbook: Playbook, step: Step,
+    variables: Mapping[str, Any],
+) -> StepPlan:  # fmt: skip
+    """What a step would do, given the variables that are known. Raises Invalid and NotFound, with the reason."""
+    if isinstance(step, ActionStep) and by_command(step):
+        return plan_commands(parts, playbook, step, variables)
+    return planning.plan_step(parts, conn, incident_id, run_id, step.soar or Soar(), variables)
 
 
 def plan_commands(parts: Parts, playbook: Playbook, step: ActionStep, variables: Mapping[str, Any]) -> StepPlan:
@@ -46,7 +65,7 @@ def _planned(
     except NotFound:
         message = f"{step.label}: no connected system carries out a command of type {kind}; configure one"
         raise NotFound(message) from None
-    place = _address(target) or target.get("name") or kind
+    place = _host(target) or str(target.get("name") or kind)
     return Planned(
         verb=verb, target=Target(kind=EntityKind.SERVICE, id=place), target_name=str(target.get("name") or place),
         adapter=adapter, params={"target": place, "command": command, "agent": agent, "endpoint": target}, lease=0,
@@ -83,11 +102,10 @@ def _authentication(known: Mapping[str, Any]) -> dict[str, Any]:
     return {**said, "secret": str(known.get("kms_key_identifier", ""))}
 
 
-def _address(endpoint: Mapping[str, Any]) -> str:
-    """Where it is, in one line: host, port behind it where one is given."""
+def _host(endpoint: Mapping[str, Any]) -> str:
+    """The host as the guards know hosts, by name or address, whatever scheme, port and path stand around it."""
     given = next(_addresses(endpoint.get("address")), "")
-    port = str(endpoint.get("port") or "")
-    return f"{given}:{port}" if given and port and "://" not in given else given
+    return urlsplit(given).hostname or "" if "://" in given else given
 
 
 def _addresses(address: Any) -> Iterator[str]:
