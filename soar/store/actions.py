@@ -15,7 +15,7 @@ from soar.model import ENGINE, Actor
 from soar.protocol import MOVES, State, check_move
 from soar.store import streams
 from soar.store.rows import ActionRow
-from soar.store.session import LostRace, Tx
+from soar.store.session import Tx
 from soar.store.statement import Statement
 from soar.store.tables import actions as table
 from soar.verbs import VERBS
@@ -60,11 +60,9 @@ class _Moved:
             tx.run(_INSERT, self.row.columns())
         elif self.changed:
             values = self.row.columns()
-            changed = tx.run(_update(tuple(sorted(self.changed))), {
+            tx.run(_update(tuple(sorted(self.changed))), {
                 "row": self.row.id, "stood": self.stood.value, **{f"to_{name}": values[name] for name in self.changed}
             })  # fmt: skip
-            if changed.rowcount != 1:
-                raise LostRace(f"action {self.row.id} has moved since it was read")
         if self.path:
             self._say(tx)
 
@@ -93,7 +91,8 @@ def _update(names: tuple[str, ...]) -> Statement:
     return Statement(
         table.update()
         .where(table.c.id == sa.bindparam("row"), table.c.state == sa.bindparam("stood"))
-        .values({name: sa.bindparam(f"to_{name}") for name in names})
+        .values({name: sa.bindparam(f"to_{name}") for name in names}),
+        lost="an action has moved since it was read",
     )
 
 

@@ -87,4 +87,10 @@ def get(conn: sa.Connection, run_id: str, *, lock: bool = False) -> Any:
 
 def save_state(tx: Tx, run_id: str, state: Mapping[str, Any], version: int) -> bool:
     """Keep how far a run is, which locks it to the commit; False when it has moved on from this version."""
-    return bool(tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state}).rowcount)
+    if tx.locked.get(run_id, version) != version:
+        return False
+    saved = tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state})
+    if run_id not in tx.locked and not saved.rowcount:
+        return False
+    tx.locked[run_id] = version + 1
+    return True

@@ -125,7 +125,7 @@ _ONE_READY = sa.select(work.c.id).where(work.c.state == _READY).limit(1)
 _HIGHER = sa.alias(work, "higher")
 _STANDING = Statement(
     sa.select(
-        work.c.fence, work.c.state, work.c.notes, runs.c.status,
+        work.c.fence, work.c.state, work.c.notes, runs.c.status, runs.c.version,
         sa.exists().where(_HIGHER.c.state == _READY, _HIGHER.c.priority > work.c.priority).label("overtaken"),
     )
     .join_from(runs, work, runs.c.id == work.c.run_id)
@@ -140,6 +140,7 @@ def check_fence(tx: Tx, row: WorkRow) -> Standing:
     The run is locked first, as by whoever votes, cancels or fires a timer: one order for everybody.
     """
     now = tx.run(_STANDING, {"row": row.id}).first()
+    tx.locked[row.run_id] = now.version
     if now.fence != row.fence or now.state != "claimed":
         raise StaleFence(f"work {row.id} was taken over (fence {row.fence}, now {now.fence}, {now.state})")
     return Standing(bool(now.notes.get(ABANDONED)), now.status == "paused", bool(now.overtaken))
