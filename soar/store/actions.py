@@ -21,8 +21,8 @@ from soar.store.tables import actions as table
 from soar.verbs import VERBS
 
 _KEY = ("origin", "step_path", "command_index", "target", "verb", "generation")
-_SAME = sa.select(table).where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in _KEY))
-_BY_ID = sa.select(table).where(table.c.id == sa.bindparam("key"))
+_SAME = Statement(sa.select(table).where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in _KEY)))
+_BY_ID = Statement(sa.select(table).where(table.c.id == sa.bindparam("key")))
 _INSERT = Statement(table.insert())
 
 
@@ -112,7 +112,7 @@ def insert(tx: Tx, row: ActionRow, *, new: bool = False) -> ActionRow:
 
 def get(conn: sa.Connection, key: str) -> ActionRow:
     """One action; raises NotFound."""
-    row = conn.execute(_BY_ID, {"key": key}).first()
+    row = _BY_ID.run(conn, {"key": key}).first()
     if row is None:
         raise NotFound(f"no action {key!r}")
     return ActionRow.from_row(row)
@@ -121,12 +121,12 @@ def get(conn: sa.Connection, key: str) -> ActionRow:
 def again(tx: Tx, action: ActionRow) -> ActionRow:
     """The action as it stands now, pending changes included."""
     moved = tx.pending(f"action:{action.id}")
-    return moved.row if moved is not None else ActionRow.from_row(tx.run(_BY_ID, {"key": action.id}).one())
+    return moved.row if moved is not None else ActionRow.from_row(tx.run(_BY_ID, {"key": action.id}).first())
 
 
 def known(conn: sa.Connection, key: str | None) -> ActionRow | None:
     """The action that a key found at a target belongs to, if it is one of ours."""
-    row = conn.execute(_BY_ID, {"key": key}).first() if key else None
+    row = _BY_ID.run(conn, {"key": key}).first() if key else None
     return ActionRow.from_row(row) if row is not None else None
 
 
@@ -177,7 +177,7 @@ def _moved(tx: Tx, action: ActionRow, actor: Actor) -> _Moved:
     return moved
 
 
-_OF_STEP = (
+_OF_STEP = Statement(
     sa.select(table)
     .where(
         table.c.origin == sa.bindparam("of"),
@@ -191,7 +191,7 @@ _OF_STEP = (
 def of_step(conn: sa.Connection, origin: str, step_path: str, generation: int) -> list[ActionRow]:
     """The actions of one attempt of one step, in the order in which they were planned."""
     given = {"of": origin, "path": step_path, "turn": generation}
-    return [ActionRow.from_row(row) for row in conn.execute(_OF_STEP, given)]
+    return [ActionRow.from_row(row) for row in _OF_STEP.run(conn, given).all()]
 
 
 def find(

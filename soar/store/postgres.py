@@ -8,7 +8,11 @@ once on each connection.
 
 from __future__ import annotations
 
+import re
 import select
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -23,6 +27,9 @@ _OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c ti
 """Statements that hang on a lock give up."""
 _NO_ROW = "22012"
 """SQLSTATE of a division by zero: how a statement says that its row was not there."""
+_FORMAT = {False: PyFormat.TEXT, True: PyFormat.BINARY}
+_ROWS = (16, 4, 3, 2, 1)
+"""So many rows go into one statement."""
 _GOOD = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -34,6 +41,30 @@ def _command(word: str) -> Compiled:
 
 
 _BEGIN, _COMMIT = _command("BEGIN"), _command("COMMIT")
+
+
+def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The rows in parts of few sizes, since a statement is prepared for each."""
+    start = 0
+    for size in _ROWS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
+@lru_cache(maxsize=512)
+def _times(insert: Compiled, rows: int) -> Compiled:
+    """An INSERT of one row as one of so many."""
+    head, _, rest = insert.sql.partition(" VALUES ")
+    one, conflict, rest = rest.partition(" ON CONFLICT")
+    many = ", ".join(
+        re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + shift}", one)
+        for shift in range(0, rows * len(insert.parameters), len(insert.parameters))
+    )
+    return replace(
+        insert, sql=f"{head} VALUES {many}{conflict}{rest}", name=b"%s_%d" % (insert.name, rows),
+        binary=insert.binary * rows,
+    )  # fmt: skip
 
 
 class PostgresWire:
@@ -58,10 +89,11 @@ class PostgresWire:
             self._waiting.append(_Sent(self, _BEGIN, []))
 
     def run(self, compiled: Compiled, given: Given) -> _Sent:
-        """Put a statement in line; for a list of parameters (never an empty one) once for each."""
+        """Put a statement in line; an INSERT of several rows (never of none) as few statements of many rows."""
         try:
-            for each in given if isinstance(given, list) else [given]:
-                last = _Sent(self, compiled, self._bound(compiled, each))
+            for rows in _parts(given) if isinstance(given, list) else [[given]]:
+                bound = self._bound(compiled, rows)
+                last = _Sent(self, _times(compiled, len(rows)) if len(rows) > 1 else compiled, bound)
                 self._waiting.append(last)
         except psycopg.Error as error:
             raise failed(error, compiled.sql, self._dialect, self._raw) from error
@@ -99,12 +131,13 @@ class PostgresWire:
         at = waiting[0]
         try:
             self._pg.enter_pipeline_mode()
-            fresh = {id(each) for each in waiting if self._sends(each)}
+            for each in waiting:
+                self._send(each)
             self._pg.pipeline_sync()
             self._flush()
             refused: psycopg.Error | None = None
             for each in waiting:
-                wrong = self._taken(each, fresh=id(each) in fresh)
+                wrong = self._take(each)
                 if wrong is not None and refused is None:
                     at, refused = each, wrong
             self._next()
@@ -121,36 +154,36 @@ class PostgresWire:
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, min(result.ntuples, most), tuple)
 
-    def _bound(self, compiled: Compiled, given: Any) -> list[Any]:
-        values = compiled.bound(given)
-        formats = [PyFormat.BINARY if binary else PyFormat.TEXT for binary in compiled.binary]
-        return list(self._transformer.dump_sequence(values, formats))
+    def _bound(self, compiled: Compiled, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        values = [value for row in rows for value in compiled.bound(row)]
+        return list(self._transformer.dump_sequence(values, [_FORMAT[each] for each in compiled.binary] * len(rows)))
 
-    def _sends(self, each: _Sent) -> bool:
-        """Put it on the wire; True where it had to be prepared before."""
+    def _send(self, each: _Sent) -> None:
+        """Put it on the wire, prepared where it never was on this connection."""
         name = each.compiled.name
-        new = name not in self._prepared
-        if new:
+        if name not in self._prepared:
             self._pg.send_prepare(name, each.compiled.sql.encode())
             self._prepared.add(name)
+            each.new = True
         self._pg.send_query_prepared(name, each.parameters, each.compiled.binary)
-        return new
 
-    def _taken(self, each: _Sent, *, fresh: bool) -> psycopg.Error | None:
+    def _take(self, each: _Sent) -> psycopg.Error | None:
         """Take the answer to one statement; what was wrong with it, if anything was."""
-        if fresh:
-            prepared = self._next()
-            self._next()
-            if prepared.status not in _GOOD:
-                self._prepared.discard(each.compiled.name)
-        result = self._next()
-        self._next()
+        first = self._one()
+        result = self._one() if each.new else first
         if result.status in _GOOD:
             each.result = result
             return None
-        if result.status == ExecStatus.PIPELINE_ABORTED and fresh and prepared.status == ExecStatus.FATAL_ERROR:
-            result = prepared
-        return psycopg.errors.error_from_result(result, encoding="utf-8")
+        if each.new and first.status not in _GOOD:
+            self._prepared.discard(each.compiled.name)
+        wrong = first if first.status == ExecStatus.FATAL_ERROR else result
+        return psycopg.errors.error_from_result(wrong, encoding="utf-8")
+
+    def _one(self) -> Any:
+        """The next answer, and the end of it."""
+        found = self._next()
+        self._next()
+        return found
 
     def _next(self) -> Any:
         while self._pg.is_busy():
@@ -168,12 +201,14 @@ class PostgresWire:
 class _Sent:
     """A statement in line, later with its answer."""
 
-    __slots__ = ("_wire", "compiled", "parameters", "result")
+    __slots__ = ("_wire", "compiled", "new", "parameters", "result")
 
     def __init__(self, wire: PostgresWire, compiled: Compiled, parameters: list[Any]) -> None:
         self._wire = wire
         self.compiled = compiled
         self.parameters = parameters
+        self.new = False
+        """It is prepared in the same message."""
         self.result: Any = None
 
     @property
