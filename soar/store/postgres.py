@@ -52,15 +52,16 @@ def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, 
             start += size
 
 
+def _shifted(sql: str, by: int) -> str:
+    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + by}", sql)
+
+
 @lru_cache(maxsize=512)
 def _times(insert: Compiled, rows: int) -> Compiled:
     """An INSERT of one row as one of so many."""
     head, _, rest = insert.sql.partition(" VALUES ")
     one, conflict, rest = rest.partition(" ON CONFLICT")
-    many = ", ".join(
-        re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + shift}", one)
-        for shift in range(0, rows * len(insert.parameters), len(insert.parameters))
-    )
+    many = ", ".join(_shifted(one, row * len(insert.parameters)) for row in range(rows))
     return replace(
         insert, sql=f"{head} VALUES {many}{conflict}{rest}", name=b"%s_%d" % (insert.name, rows),
         binary=insert.binary * rows,
@@ -121,7 +122,7 @@ class PostgresWire:
                 self._pg.consume_input()
         except psycopg.Error:
             return True
-        return self._pg.status != ConnStatus.OK
+        return bool(self._pg.status != ConnStatus.OK)
 
     def drain(self) -> None:
         """Send what waits, and take every answer. Raises the first error among them."""

@@ -23,6 +23,7 @@ from soar.errors import Conflict
 Convert = Callable[[Any], Any] | None
 Given = Mapping[str, Any] | list[dict[str, Any]]
 _NUMBER = count()
+_SURE = "WITH changed AS (%s RETURNING 1) SELECT 1 / count(*) FROM changed"
 WIRE = "wire"
 """Where a connection's `info` has its wire."""
 
@@ -118,10 +119,11 @@ class Statement:
 
     def _compile(self, dialect: Dialect) -> Compiled:
         keys = [column.key for column in self.clause.table.c] if isinstance(self.clause, sa.Insert) else None
-        writes = dialect if dialect.name == "sqlite" else type(dialect)(paramstyle="numeric_dollar")
+        kind: Any = type(dialect)
+        writes = dialect if dialect.name == "sqlite" else kind(paramstyle="numeric_dollar")
         built: Any = self.clause.compile(dialect=writes, column_keys=keys)
         # PostgreSQL is to fail by itself: what follows in the same message, the commit too, is then not done.
-        sure = self.lost and dialect.name == "postgresql"
+        sql = _SURE % built if self.lost and dialect.name == "postgresql" else str(built)
         names = built.positiontup or []
         binds = [built.binds[name] for name in names]
         parameters = tuple(
@@ -131,8 +133,7 @@ class Statement:
         columns: Sequence[Any] = list(self.clause.exported_columns)  # of a SELECT, or of RETURNING
         readers = [_reader(column.type, dialect) for column in columns]
         self._compiled[dialect.name] = done = Compiled(
-            sql=f"WITH changed AS ({built} RETURNING 1) SELECT 1 / count(*) FROM changed" if sure else str(built),
-            name=b"soar_%d" % next(_NUMBER), lost=self.lost, parameters=parameters,
+            sql=sql, name=b"soar_%d" % next(_NUMBER), lost=self.lost, parameters=parameters,
             converted=tuple((place, each[3]) for place, each in enumerate(parameters) if each[3] is not None),
             binary=tuple(isinstance(bind.type, sa.LargeBinary) for bind in binds),
             columns=tuple((place, read) for place, read in enumerate(readers) if read is not None),
