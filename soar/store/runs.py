@@ -68,8 +68,8 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
     return [cacao_form.from_document(document) for document in rows.scalars()]
 
 
-_RUN = Statement(sa.select(runs).where(runs.c.id == sa.bindparam("wanted")))
-_LOCKED = Statement(sa.select(runs).where(runs.c.id == sa.bindparam("wanted")).with_for_update(key_share=True))
+_OF_ID = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
+_RUN, _LOCKED = Statement(_OF_ID), Statement(_OF_ID.with_for_update(key_share=True))
 _SAVE = Statement(
     runs.update()
     .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))
@@ -87,4 +87,10 @@ def get(conn: sa.Connection, run_id: str, *, lock: bool = False) -> Any:
 
 def save_state(tx: Tx, run_id: str, state: Mapping[str, Any], version: int) -> bool:
     """Keep how far a run is, which locks it to the commit; False when it has moved on from this version."""
-    return bool(tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state}).rowcount)
+    if tx.locked.get(run_id, version) != version:
+        return False
+    saved = tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state})
+    if run_id not in tx.locked and not saved.rowcount:
+        return False
+    tx.locked[run_id] = version + 1
+    return True
