@@ -50,12 +50,13 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.house = house
-    app.state.gate = alerts.gate(house)
+    app.state.gate = gate = alerts.gate(house)
     for router in ROUTERS:
         app.include_router(router, prefix=docs.PREFIX)
     app.include_router(docs.router)
     docs.describe(app)
     errors.install(app)
+    app.add_middleware(alerts.Straight, house=house, gate=gate)
     app.add_middleware(Bodies)
     app.add_middleware(Edge)
     return app

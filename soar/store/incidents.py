@@ -94,8 +94,6 @@ def add_scope(
     tx: Tx, incident_id: str, entity: Entity, status: ScopeStatus, as_of: datetime, actor: Actor = ENGINE
 ) -> bool:
     """Put a resolved thing into scope once; True when it is new there."""
-    if tx.run(_SCOPE_ROW, {"of": incident_id, "of_kind": entity.kind.value, "named": entity.id}).first():
-        return False
     plain: dict[str, Any] = {name: getattr(entity, name) for name in _ENTITY}
     plain["known_since"] = entity.known_since.isoformat() if entity.known_since else None
     row = {
@@ -103,7 +101,8 @@ def add_scope(
         "name": entity.name, "status": status.value, "resolved_by": entity.source, "as_of": as_of,
         "known_since": entity.known_since, "entity": plain, "added_at": tx.now,
     }  # fmt: skip
-    tx.run(_ADD_SCOPE, row)
+    if not tx.run(_ADD_SCOPE[tx.postgres], row).rowcount:
+        return False
     event(
         tx, incident_id, Kind.SCOPE_ADDED, actor=actor, data={"status": status.value, "resolved_by": entity.source},
         values={"scope": f"{entity.kind.value}:{entity.id}", "name": entity.name},
@@ -131,7 +130,10 @@ _SCOPE_ROW = Statement(
         scope.c.entity_id == sa.bindparam("named"),
     )
 )
-_ADD_SCOPE = Statement(scope.insert())
+_ADD_SCOPE = {
+    False: Statement(sqlite.insert(scope).on_conflict_do_nothing()),
+    True: Statement(postgresql.insert(scope).on_conflict_do_nothing()),
+}
 _ENTITY = tuple(each.name for each in fields(Entity))
 
 

@@ -38,12 +38,18 @@ class Moment(sa.types.TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Any:
         """One write stores the same moment in many columns, so the newest ones are kept as they are stored."""
-        return lru_cache(maxsize=128)(super().bind_processor(dialect))  # type: ignore[arg-type]
+        if dialect.name not in _stored:
+            _stored[dialect.name] = lru_cache(maxsize=128)(super().bind_processor(dialect))  # type: ignore[arg-type]
+        return _stored[dialect.name]
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_stored: dict[str, Any] = {}
+"""For each kind of database, what makes of a moment what is stored; one for all columns."""
 
 
 def _id(name: str = "id") -> sa.Column[str]:
@@ -152,8 +158,9 @@ runs = sa.Table(
     _text("status", index=True), _json("state"), _json("inputs"), _text("why"), _text("started_by"),
     _text("started_kind", default="person"), _flag("automatic"), _int("priority"), _at("created_at"),
     _at("started_at", null=True), _at("ended_at", null=True), _text("reason", default=""),
-    _count("version"),
+    _text("called_by", null=True), _count("version"),
 )  # fmt: skip
+_few("ix_runs_called_by", runs.c.called_by)
 work = sa.Table(
     "work", metadata, _id(), _ref("run_id", "runs", index=False), _text("occurrence"), _int("attempt"), _text("kind"),
     _text("step_id"), _text("branch"), _text("state"), _int("priority"), _text("owner", null=True),

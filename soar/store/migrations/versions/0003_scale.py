@@ -115,7 +115,9 @@ def upgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_roles_person_id'))
 
     with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('called_by', sa.Text(), nullable=True))
         batch_op.add_column(sa.Column('version', sa.Integer(), server_default='0', nullable=False))
+        batch_op.create_index('ix_runs_called_by', ['called_by'], unique=False, sqlite_where=sa.text('called_by IS NOT NULL'), postgresql_where=sa.text('called_by IS NOT NULL'))
 
     with op.batch_alter_table('scope', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_scope_incident_id'))
@@ -149,7 +151,9 @@ def downgrade() -> None:
         batch_op.create_index(batch_op.f('ix_scope_incident_id'), ['incident_id'], unique=False)
 
     with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.drop_index('ix_runs_called_by', sqlite_where=sa.text('called_by IS NOT NULL'), postgresql_where=sa.text('called_by IS NOT NULL'))
         batch_op.drop_column('version')
+        batch_op.drop_column('called_by')
 
     with op.batch_alter_table('roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_roles_person_id'), ['person_id'], unique=False)
