@@ -102,9 +102,20 @@ class Facts(Mapping[str, Any]):
 
 
 def start_run(
-    tx: Tx, incident_id: str, playbook: Playbook, inputs: Mapping[str, Any], *, by: Actor, why: str, automatic: bool
+    tx: Tx,
+    incident_id: str,
+    playbook: Playbook,
+    inputs: Mapping[str, Any],
+    *,
+    by: Actor,
+    why: str,
+    automatic: bool,
+    called_by: str | None = None,
 ) -> str:
-    """Begin a run in the caller's transaction; its first work is rung for after the commit."""
+    """Begin a run in the caller's transaction; its first work is rung for after the commit.
+
+    `called_by` is the work of the step that waits for its end.
+    """
     run_id = new_id()
     incident = incidents.get(tx.conn, incident_id)
     runs.save_playbook(tx, playbook, current=False)
@@ -112,7 +123,7 @@ def start_run(
         run_table.insert().values(
             id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
             status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
-            automatic=automatic,
+            automatic=automatic, called_by=called_by,
             priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now, version=0,
         )
     )  # fmt: skip
@@ -257,6 +268,8 @@ def _call_off(tx: Tx, run: Any, todo: Abandon) -> None:
 def _finish(tx: Tx, run: Any, todo: Finish) -> None:
     tx.run(_END, {"run": run.id, "to_status": todo.status, "to_reason": todo.reason, "at": tx.now})
     _lift_again(tx, run, todo.status)
+    if run.called_by:
+        work.wake(tx, run.called_by)
     incidents.event(
         tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
         values={"reason": todo.reason},

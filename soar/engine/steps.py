@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from soar.engine import conductor, limits
+from soar.engine import callee, conductor, limits
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Answer, Calls, Held
 from soar.engine.entering import Ahead, Entered, Entering
@@ -47,10 +47,11 @@ class Steps:
         `entered`: the step was entered in the commit that ended the one before.
         """
         if job.work.notes.get(work.ABANDONED):
-            return self._settle(job)
+            return callee.call_off(job) if job.work.kind == "playbook" else self._settle(job)
         kinds: dict[str, Callable[[Job], Done]] = {
             "action": self._watch if job.soar.verb == "watch" and job.soar.for_ else partial(self._actions, entered),
             "undo": partial(self._actions, entered),
+            "playbook": partial(callee.perform, self.parts),
             "prepare": self._group,
             "manual": self._manual,
             "decide": self._decide,
