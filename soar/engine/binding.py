@@ -79,7 +79,8 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
 
     In this order: what was given, what `from` finds in `scope` (`{"alert": ..., "incident": ...,
     "scope": ...}`), the default. Durations become seconds. Raises Invalid with every problem: a required
-    value that is missing or empty, a wrong type, of a list's element too, a name that the playbook does not know.
+    value that is missing or empty (an external one is required too, CACAO 2.0, section 10.18), a wrong type, of a
+    list's element too, another value for a constant, a name that the playbook does not know.
     """
     problems = [
         Problem(
@@ -88,6 +89,12 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
         )
         for name in given
         if name not in playbook.variables
+    ]  # fmt: skip
+    problems += [
+        Problem(code="constant", message=f"{name} is a constant", pointer=f"/{escaped(name)}", mend="Leave it out.")
+        for name, value in given.items()
+        if name in playbook.variables and playbook.variables[name].constant
+        and value != playbook.variables[name].default
     ]  # fmt: skip
     values: dict[str, Any] = {}
     for name, variable in playbook.variables.items():
@@ -98,7 +105,8 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
             value = variable.default
         if value is None and variable.type == "list" and not variable.required:
             value = []
-        if variable.required and value in (None, "", [], {}, ()):
+        required = variable.required or (variable.external and not variable.from_)
+        if required and value in (None, "", [], {}, ()):
             source = f" ({variable.from_} is empty)" if variable.from_ else ""
             message = f"{name} needs a value{source}"
             problems.append(Problem(code="missing_value", message=message, pointer=f"/{name}", mend=f"Give {name}."))
