@@ -89,6 +89,7 @@ def test_every_wrong_input_is_told_at_once() -> None:
 def test_a_constant_is_not_given_another_value_and_an_external_one_must_be_given() -> None:
     fixed = replace(
         one_step("drill", "Drill", Soar(verb="notify")),
+        slug="",
         variables={"port": Variable(type="int", default=22, constant=True), "who": Variable(type="str", external=True)},
     )
     assert initial_inputs(fixed, {}, {"who": "ada", "port": 22}) == {"port": 22, "who": "ada"}
