@@ -68,8 +68,8 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
     return [cacao_form.from_document(document) for document in rows.scalars()]
 
 
-_RUN = Statement(sa.select(runs).where(runs.c.id == sa.bindparam("wanted")))
-_LOCKED = Statement(sa.select(runs).where(runs.c.id == sa.bindparam("wanted")).with_for_update(key_share=True))
+_RUN = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
+_LOCKED = _RUN.with_for_update(key_share=True)
 _SAVE = Statement(
     runs.update()
     .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))
@@ -79,7 +79,7 @@ _SAVE = Statement(
 
 def get(conn: sa.Connection, run_id: str, *, lock: bool = False) -> Any:
     """One run row; raises NotFound. `lock` keeps others from advancing it until the commit."""
-    row = (_LOCKED if lock else _RUN).run(conn, {"wanted": run_id}).first()
+    row = conn.execute(_LOCKED if lock else _RUN, {"wanted": run_id}).first()
     if row is None:
         raise NotFound(f"no run {run_id!r}")
     return row
