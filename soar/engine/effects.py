@@ -123,9 +123,9 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
 
 
 _NEW_EFFECT: dict[str, Any] = {
-    **dict.fromkeys(("ended_at", "disposition", "checked_at", "trouble", "seen")), "disposition_why": "", "repairs": 0,
+    **dict.fromkeys(("ended_at", "disposition", "checked_at", "trouble")), "disposition_why": "", "repairs": 0,
 }  # fmt: skip
-_PLACE, _HOLD = Statement(effects.insert()), Statement(holds.insert())
+_PLACE, _HOLD = Statement(effects.insert().values(seen=sa.null())), Statement(holds.insert())
 
 
 def _join(tx: Tx, effect: Any, action: ActionRow, expires: datetime | None) -> None:

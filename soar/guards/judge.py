@@ -13,7 +13,8 @@ Guard = Callable[[Case, Policy], Sequence[Finding]]
 GUARDS: tuple[Guard, ...] = (
     limits.kill_switch,
     protection.resolved,
-    protection.lists,
+    protection.hard,
+    protection.protected,
     protection.configured,
     blocks.never_block,
     blocks.verdict,

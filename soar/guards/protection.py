@@ -38,21 +38,19 @@ def resolved(case: Case, _policy: Policy) -> Sequence[Finding]:
     return [settle("resolved", reason, case)]
 
 
-def lists(case: Case, policy: Policy) -> Sequence[Finding]:
-    """Our own hosts, accounts, management path, break-glass accounts, gateways: never. What is protected
-    besides: only under break-glass.
-    """
-    if not case.acts:
-        return [*_NOT_HARD, *_NOT_SOFT]
-    known = _known(case.target.kind, case.verb.target_param, case.named, case.entity)
-    found = [
+def hard(case: Case, policy: Policy) -> Sequence[Finding]:
+    """Our own hosts, accounts, management path, break-glass accounts, gateways: never."""
+    return [
         Finding("hard_protection", "refuse", f"{case.target} is protected for good: {why}", hard=True)
-        for why in _matches(known, policy.hard)
-    ] or [*_NOT_HARD]
-    return found + (
-        [soft("soft_protection", f"{case.target} is protected: {why}", case) for why in _matches(known, policy.soft)]
-        or [*_NOT_SOFT]
-    )
+        for why in _reasons(case, policy.hard)
+    ] or _NOT_HARD
+
+
+def protected(case: Case, policy: Policy) -> Sequence[Finding]:
+    """Protected assets and accounts: only under break-glass."""
+    return [
+        soft("soft_protection", f"{case.target} is protected: {why}", case) for why in _reasons(case, policy.soft)
+    ] or _NOT_SOFT
 
 
 def configured(case: Case, policy: Policy) -> Sequence[Finding]:
@@ -75,6 +73,12 @@ class _Known:
     groups: frozenset[str]
     networks: tuple[Network, ...]
     cut: tuple[str, ...]
+
+
+def _reasons(case: Case, protection: Protection) -> list[str]:
+    if not case.acts:
+        return []
+    return list(_matches(_known(case.target.kind, case.verb.target_param, case.named, case.entity), protection))
 
 
 @lru_cache(maxsize=1024)
