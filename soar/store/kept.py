@@ -51,8 +51,8 @@ class Kept:
             self._room.release()
 
     def open(self) -> sa.Connection:
-        """A new one. What SQLAlchemy takes for its one transaction goes on until it is closed."""
-        conn = self._engine.connect()
+        """A new one. What SQLAlchemy takes for its one transaction goes on until it is closed; ours are the wire's."""
+        conn = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         conn.begin()
         return conn
 

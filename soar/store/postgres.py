@@ -230,11 +230,9 @@ class _Sent:
 
 
 def engine(url: sa.URL) -> sa.Engine:
-    """What SQLAlchemy runs goes behind all that waits; the transactions are the wire's."""
-    made = sa.create_engine(
-        url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool,
-        connect_args={"options": _OPTIONS, "connect_timeout": 5},
-    )  # fmt: skip
+    """What SQLAlchemy runs goes behind all that waits."""
+    settings = {"options": _OPTIONS, "connect_timeout": 5}
+    made = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=settings)
 
     @sa.event.listens_for(made, "connect")
     def _wired(raw: Any, record: Any) -> None:
