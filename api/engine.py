@@ -162,6 +162,7 @@ def assemble(settings: Settings, kind: str) -> Mapping[str, Any]:
         store=store, adapters=adapters, custodian=VaultCustodian(store, vault, store.clock), policy=policy,
         clock=store.clock, directories=directories, drift_seconds=settings.drift_seconds,
         sweep_seconds=min(10.0, settings.claim_seconds / 2),
+        longest_step=timedelta(days=settings.longest_step_days),
     )  # fmt: skip
     intake = Intake(
         store=store, vault=vault, directories=directories, may_start=policy.configured,

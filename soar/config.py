@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     origin: str = "soar.local"
     workers: int = Field(default=4, ge=1, le=64)
     claim_seconds: float = Field(default=60.0, ge=0.5, le=3600)
+    longest_step_days: float = Field(default=30.0, gt=0, le=3650)
     drift_seconds: float = Field(default=900.0, ge=1, le=7 * 86400)
     server: ServerSettings = ServerSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)

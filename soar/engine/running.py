@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from soar.engine import approving, casefile, conductor, effects
+from soar.engine import approving, casefile, conductor, effects, routes
 from soar.engine.run_state import RunState
 from soar.engine.signals import (
     Abandon,
@@ -144,6 +144,15 @@ def start_run(
 def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
     """A timer of a step came due."""
     feed(tx, runs.get(tx.conn, run_id, lock=True), TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
+
+
+def outlived(tx: Tx, run_id: str, occurrence: str) -> None:
+    """A step has gone on for longer than any may: its time is over."""
+    run = runs.get(tx.conn, run_id, lock=True)
+    known = Known.of(tx.conn, run)
+    visit = known.state.steps[occurrence]
+    life = visit.attempt if routes.performs(known.playbook.workflow[visit.step_id]) else visit.life
+    feed(tx, run, TimerFired(occurrence=occurrence, attempt=life, kind="timeout"))
 
 
 def step_ended(

@@ -144,7 +144,7 @@ class Statement:
 
 def _row_of(names: Sequence[str]) -> Callable[..., Any]:
     """Rows that are read by name, and that are a mapping under the name that SQLAlchemy's rows have for it."""
-    plain: Any = namedtuple("Row", [*names])
+    plain: Any = namedtuple("Row", [*names])  # type: ignore[misc]
     return type("Row", (plain,), {"__slots__": (), "_mapping": property(plain._asdict)})
 
 

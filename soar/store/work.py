@@ -13,7 +13,7 @@ from soar.errors import StaleFence
 from soar.ids import new_id
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
-from soar.store.statement import Statement
+from soar.store.statement import Statement, literally
 from soar.store.tables import due, runs, work
 
 CLAIM = timedelta(seconds=60)
@@ -174,6 +174,14 @@ def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> bool:
     if rung:
         tx.ring(row.id)
     return not rung
+
+
+def older(conn: sa.Connection, than: datetime, most: int = 100) -> list[tuple[str, str]]:
+    """Run and occurrence of open work that was made before that time, oldest first."""
+    mine = sa.select(work.c.run_id, work.c.occurrence).join_from(work, runs, runs.c.id == work.c.run_id)
+    open_work = work.c.state.in_(literally(("parked", "ready", "claimed")))
+    late = mine.where(open_work, work.c.created_at < than, runs.c.status == "running").order_by(work.c.id).limit(most)
+    return [(row.run_id, row.occurrence) for row in conn.execute(late)]
 
 
 def wake(tx: Tx, work_id: str) -> bool:

@@ -215,3 +215,12 @@ def test_a_version_that_is_not_there_fails_the_step_with_those_that_are(house: H
     run = ended(house, begin(house, incident(house), cast.person("ada"), foreign("pins", {"call": call}, desk)))
     assert EPOCH in json.dumps(run.state)
     assert not desk.heard
+
+
+def test_a_step_that_sets_no_time_ends_when_the_houses_own_is_over(settings: Settings, desk: Desk) -> None:
+    ask = {"type": "action", "commands": [{"type": "manual", "command": "look"}]}
+    short = settings.model_copy(update={"longest_step_days": 1.0 / 86_400})
+    with living(short) as house:
+        ada = Cast(house).person("ada")
+        run = ended(house, begin(house, incident(house), ada, foreign("waits", {"ask": ask}, desk)))
+    assert "ACTION_TIMEOUT" in json.dumps(run.state)
