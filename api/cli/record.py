@@ -32,12 +32,13 @@ def record(
     document = server.get(path("playbooks", found.run["digest"]))["document"]
     playbook = cacao_form.from_document(document)
     text = _yaml(recording.record(playbook, found))
+    rehearsal = reading.load(text, lambda _name: playbook)
     if file is None:
         output.write(text)
     else:
         file.write_text(text, encoding="utf-8")
         say(f"written to {file}")
-    shown = rehearsing.rehearse(reading.load(text, lambda _name: playbook))
+    shown = rehearsing.rehearse(rehearsal)
     wrong = [difference for each in shown for difference in each.differences]
     for each in wrong:
         say(clean.line(f"not as it was: {each.what}: it was {each.expected}; rehearsed {each.got}"))

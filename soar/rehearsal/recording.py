@@ -51,7 +51,7 @@ def record(playbook: Playbook, told: Told) -> dict[str, Any]:
         "steps": outcomes(playbook, told, performed, grouped),
     }
     return {
-        "playbook": playbook.slug,
+        "playbook": playbook.slug or f"{playbook.id}.json",  # a foreign one is known by its file
         "description": f"Recorded from a run of {run['started_at'][:10]}, playbook {playbook.digest[:12]}.",
         "cases": [
             {

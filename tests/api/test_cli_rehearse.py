@@ -80,6 +80,7 @@ def test_what_was_never_walked_is_named_and_may_fail(file: Path, capsys: Capture
     assert soar("playbook", "rehearse", "--min-coverage", "33", str(file)) == Exit.OK
     text = "  - case: it fails\n    given: {steps: {a: failed}}\n    expect: {status: failed}\n"
     assert soar("playbook", "rehearse", "--min-coverage", "100", more(file, text)) == Exit.OK
+    assert capsys.readouterr().out.count("ok     ") == 4
 
 
 def test_junit_holds_every_case_every_difference_and_what_is_lacking(file: Path, capsys: Captured) -> None:
