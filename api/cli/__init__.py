@@ -20,6 +20,8 @@ from api.cli import (
     house,
     incident,
     playbook,
+    record,
+    rehearse,
     run,
     server,
     task,
@@ -63,6 +65,8 @@ for _name, _group in (
     ("db", server.db),
 ):
     app.add_typer(_group, name=_name)
+playbook.app.command()(rehearse.rehearse)
+run.app.command()(record.record)
 
 
 def _version(wanted: bool) -> None:
