@@ -22,6 +22,7 @@ from api.cli import (
     playbook,
     run,
     server,
+    signing,
     task,
 )
 from api.cli.exits import MEANINGS, guarded
@@ -46,6 +47,8 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
+for _command in (signing.sign, signing.verify):
+    playbook.app.command()(_command)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),
