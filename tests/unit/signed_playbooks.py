@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from soar.playbook import keys, signing
+from soar.playbook import algorithms, keys, signing
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 DOCUMENT: dict[str, Any] = {
@@ -65,7 +65,8 @@ def resigned(document: dict[str, Any], key: Any, **changes: Any) -> dict[str, An
     (own,) = document["signatures"]
     own = {name: value for name, value in {**own, **changes}.items() if value is not None}
     text = signing.signed_text(document, [own], own["hash_algorithm"])
-    value = base64.urlsafe_b64encode(key.sign(text)).rstrip(b"=").decode()
+    raw = algorithms.sign(own["algorithm"], key, text)
+    value = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     return {**document, "signatures": [{**own, "value": value}]}
 
 
