@@ -19,6 +19,7 @@ from api.cli import (
     evidence,
     house,
     incident,
+    openc2,
     playbook,
     run,
     server,
@@ -47,8 +48,8 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
-for _command in (signing.sign, signing.verify):
-    playbook.app.command()(_command)
+for _signature in (signing.sign, signing.verify):
+    playbook.app.command()(_signature)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),
@@ -59,6 +60,7 @@ for _name, _group in (
     ("evidence", evidence.app),
     ("audit", audit.app),
     ("playbook", playbook.app),
+    ("openc2", openc2.app),
     ("adapter", house.adapter),
     ("person", house.person),
     ("switch", house.switch),

@@ -8,32 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from soar import canonical
-from soar.errors import Problem
+from soar.errors import Problem, Refused
 from soar.playbook import signing
+from soar.playbook.document import to_document
 from soar.playbook.keys import Keyring
+from soar.playbook.model import Playbook
 from soar.playbook.signing import Checked, instant
 from soar.strict_text import shown
-
-
-class Dated(Protocol):
-    """What a verdict needs of a playbook (soar.playbook.model.Playbook has it)."""
-
-    @property
-    def revoked(self) -> bool: ...
-
-    @property
-    def valid_from(self) -> str: ...
-
-    @property
-    def valid_until(self) -> str: ...
-
-    @property
-    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +60,9 @@ class Verdict:
     signatures: tuple[Checked, ...] = ()
 
 
-def verdict(playbook: Dated, document: Mapping[str, Any], now: datetime, ring: Keyring, policy: TrustPolicy) -> Verdict:
+def verdict(
+    playbook: Playbook, document: Mapping[str, Any], now: datetime, ring: Keyring, policy: TrustPolicy
+) -> Verdict:
     """Judge a playbook by its dates and by the signatures on the CACAO document that it was read from.
 
     With `signed_only` the document must be the playbook to the last byte of its canonical form: else
@@ -88,6 +76,24 @@ def verdict(playbook: Dated, document: Mapping[str, Any], now: datetime, ring: K
             message = "what was signed is not what would be run: the playbook has parts that are not kept"
             reasons.append(Problem(code="not_what_was_signed", message=message))
     return Verdict(runs=not reasons, reasons=tuple(reasons), signers=judged.signers, signatures=judged.all_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What every start of a playbook asks: the keys that we trust, and what is asked for."""
+
+    ring: Keyring = field(default_factory=Keyring)
+    policy: TrustPolicy = field(default_factory=TrustPolicy)
+
+    def judge(self, playbook: Playbook, now: datetime) -> Verdict:
+        """The verdict on a playbook as it would be run."""
+        return verdict(playbook, to_document(playbook), now, self.ring, self.policy)
+
+    def admit(self, playbook: Playbook, now: datetime) -> None:
+        """Raises Refused, with every reason, where no new run may begin."""
+        reasons = [reason.message for reason in self.judge(playbook, now).reasons]
+        if reasons:
+            raise Refused(f"{playbook.name} may not be run: " + "; ".join(reasons), reasons=reasons)
 
 
 def judge_signatures(document: Mapping[str, Any], now: datetime, ring: Keyring) -> Signatures:
@@ -108,7 +114,7 @@ def finding(checked: Checked, ring: Keyring) -> str:
     return _stranger(checked, ring) or "good, by a key that is trusted"
 
 
-def _dates(playbook: Dated, now: datetime) -> Iterator[Problem]:
+def _dates(playbook: Playbook, now: datetime) -> Iterator[Problem]:
     if playbook.revoked:  # its times do not matter then
         yield Problem(code="playbook_revoked", message="the playbook is revoked", pointer="/revoked")
         return

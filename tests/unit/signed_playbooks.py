@@ -35,7 +35,7 @@ KINDS = {
 @cache
 def private(kind: str, number: int = 0) -> Any:
     """A private key of a kind; the same one for the same number."""
-    curves = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
+    curves: dict[str, Any] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
     if kind in curves:
         return ec.generate_private_key(curves[kind]())
     return ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else rsa.generate_private_key(65537, 2048)

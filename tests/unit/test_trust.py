@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from playbooks import shipped
+from soar.errors import Refused
 from soar.playbook import cacao_form, trust, yaml_form
 from soar.playbook.keys import Keyring
 from soar.playbook.model import Playbook
@@ -137,3 +138,12 @@ def test_what_is_run_must_be_what_was_signed() -> None:
 def test_every_shipped_playbook_keeps_its_signature_through_the_model(file: Any) -> None:
     document = signed(cacao_form.to_document(yaml_form.load(file.read_bytes())), KEY)
     assert judged(document).runs
+
+
+def test_the_gate_tells_every_reason_at_once() -> None:
+    book = cacao_form.from_document(of(revoked=True))
+    with pytest.raises(Refused) as caught:
+        trust.Gate(ring(ana=KEY), SIGNED_ONLY).admit(book, NOW)
+    assert caught.value.details["reasons"] == ["the playbook is revoked", "the playbook is not signed"]
+    trust.Gate().admit(cacao_form.from_document(of()), NOW)
+    trust.Gate(ring(ana=KEY), SIGNED_ONLY).admit(cacao_form.from_document(signed(of(), KEY)), NOW)
