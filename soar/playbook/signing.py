@@ -26,9 +26,9 @@ from soar.playbook import algorithms, keys
 from soar.playbook.keys import Keyring, PublicKey
 from soar.strict_text import shown
 
-MOST_SIGNATURES = 32
+MOST_SIGNATURES = 8
 """How many a playbook may carry, and MOST_COUNTERSIGNED how deep they may stand in one another."""
-MOST_COUNTERSIGNED = 4
+MOST_COUNTERSIGNED = 2
 KEY_PROPERTIES = ("public_key", "public_cert_chain", "cert_url", "thumbprint")
 """Exactly one of these says whose signature it is."""
 _TEXTS = (
