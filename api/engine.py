@@ -182,6 +182,7 @@ def connect(registry: Registry, wanted: Mapping[str, Mapping[str, Any]]) -> dict
     for name, given in configured.items():
         settings = dict(given)
         kind = str(settings.pop("kind", name))
-        settings.pop("limits", None)  # ours: how fast the engine calls it
+        for ours in ("limits", "highest_tlp"):  # how fast it is called, what may go there
+            settings.pop(ours, None)
         adapters[name] = registry.connect(name, kind, settings)
     return adapters

@@ -19,11 +19,13 @@ from api.cli import (
     evidence,
     house,
     incident,
+    openc2,
     playbook,
     record,
     rehearse,
     run,
     server,
+    signing,
     task,
 )
 from api.cli.exits import MEANINGS, guarded
@@ -48,6 +50,8 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
+for _signature in (signing.sign, signing.verify):
+    playbook.app.command()(_signature)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),
@@ -58,6 +62,7 @@ for _name, _group in (
     ("evidence", evidence.app),
     ("audit", audit.app),
     ("playbook", playbook.app),
+    ("openc2", openc2.app),
     ("adapter", house.adapter),
     ("person", house.person),
     ("switch", house.switch),
