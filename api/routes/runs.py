@@ -17,6 +17,7 @@ from api.wiring import House
 from soar.engine import binding, control, plan, running
 from soar.errors import Conflict
 from soar.model import Actor, IncidentStatus
+from soar.playbook.trust import Gate
 from soar.store import alerts, incidents, runs
 from soar.store.session import Tx
 
@@ -52,7 +53,7 @@ def start(
             if before.body_sha256 != digest:
                 raise Conflict("this Idempotency-Key was used for another request")
             return told.run(tx.conn, before.answer["run"])
-        run_id = _start(tx, row, body, actor)
+        run_id = _start(tx, house.parts.gate, row, body, actor)
         if idempotency_key:
             alerts.keep_delivery(tx, source, idempotency_key, digest, {"run": run_id})
         return told.run(tx.conn, run_id)
@@ -119,10 +120,11 @@ def _control(house: House, run: str, do: Callable[[Tx], None]) -> Run:
     return house.store.write(write)
 
 
-def _start(tx: Tx, incident: Any, body: Start, actor: Actor) -> str:
+def _start(tx: Tx, gate: Gate, incident: Any, body: Start, actor: Actor) -> str:
     if incident.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed")
     book = runs.current_playbook(tx.conn, body.playbook)
+    gate.admit(book, tx.now)
     inputs = binding.initial_inputs(book, incidents.facts(tx.conn, incident.id), body.inputs)
     return running.start_run(tx, incident.id, book, inputs, by=actor, why=body.reason, automatic=False)
 
