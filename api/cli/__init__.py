@@ -20,6 +20,7 @@ from api.cli import (
     house,
     incident,
     playbook,
+    playbook_review,
     run,
     server,
     task,
@@ -46,6 +47,8 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
+for _review in (playbook_review.picture, playbook_review.diff, playbook_review.plan):
+    playbook.app.command()(_review)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),

@@ -55,6 +55,7 @@ class _Diff:
         self.back = {after: before for before, after in self.pairs.items()}
         self.names = self._new_names()
         self.places = self._same_places()
+        self.kept = set(self.places.values())
 
     def changes(self) -> Iterator[Change]:
         yield from self._gone()
@@ -206,6 +207,8 @@ class _Diff:
             return "nothing is done, what it stands in fails"
         if isinstance(version.playbook.workflow[head], EndStep):
             return "the playbook now ends" if version is self.new else "the playbook ended"
+        if head == version.playbook.workflow_exception:
+            return "goes to the last resort"
         if (head, "failure") in version.chains:
             return f"goes to the handler {version.handler((head, 'failure'))}"
         return f"goes on at {version.name(head)!r}"
@@ -216,7 +219,7 @@ class _Diff:
         known = self.pairs if version is self.old else self.back
         place = (head, "failure")
         if place in version.chains:
-            side = self.places.get(place) if version is self.old else place if place in self.places.values() else None
+            side = self.places.get(place) if version is self.old else place if place in self.kept else None
             return f"handler {side[0] if side else head}"
         while head and head not in seen:
             seen.add(head)

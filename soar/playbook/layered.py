@@ -16,8 +16,8 @@ from soar.playbook.drawing import Drawing, Point, Way, Words
 from soar.playbook.model import EndStep, Playbook, StartStep, Step
 from soar.playbook.structure import branch_heads
 
-MOST_BENDS = 8_000
-SWEEPS = 8
+MOST_BENDS = 20_000
+SWEEPS = 6
 BESIDE, BELOW, BEND, PILL = 40.0, 64.0, 26.0, 26.0
 NAMED = 0.4
 """How far down the first piece of a line its name stands."""
@@ -172,19 +172,19 @@ def _columns(playbook: Playbook, rows: list[list[Node]], paths: list[list[Node]]
             near[upper].append(lower)
             near[lower].append(upper)
     found: dict[Node, float] = {}
+    half = {node: _width(playbook, node) / 2 for row in rows for node in row}
     for row in rows:
         x = 0.0
         for node in row:
-            found[node] = x = x + _width(playbook, node) / 2
-            x += _width(playbook, node) / 2 + BESIDE
+            found[node] = x = x + half[node]
+            x += half[node] + BESIDE
         middle = (x - BESIDE) / 2
         found.update({node: found[node] - middle for node in row})
     for sweep in range(SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wanted = [sum(map(found.__getitem__, near[node])) / len(near[node]) if near[node] else found[node]
                       for node in row]  # fmt: skip
-            apart = [(_width(playbook, left) + _width(playbook, right)) / 2 + BESIDE
-                     for left, right in pairwise(row)]  # fmt: skip
+            apart = [half[left] + half[right] + BESIDE for left, right in pairwise(row)]
             found.update(zip(row, _apart(wanted, apart), strict=True))
     return found
 

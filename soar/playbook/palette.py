@@ -22,12 +22,12 @@ class Band(NamedTuple):
 
 
 BANDS: Mapping[Phase, Band] = {
-    Phase.PREPARATION: Band("A", "#7a8691", "#000000"),
-    Phase.DETECTION: Band("D", "#0b3d91", "#ffffff"),
-    Phase.CONTAINMENT: Band("C", "#c9400a", "#ffffff"),
-    Phase.ERADICATION: Band("E", "#f2c230", "#000000"),
-    Phase.RECOVERY: Band("R", "#2fb58a", "#000000"),
-    Phase.POST_INCIDENT: Band("P", "#8a2d7c", "#ffffff"),
+    Phase.PREPARATION: Band("A", "#7a8691", "#000"),
+    Phase.DETECTION: Band("D", "#0b3d91", "#fff"),
+    Phase.CONTAINMENT: Band("C", "#c9400a", "#fff"),
+    Phase.ERADICATION: Band("E", "#f2c230", "#000"),
+    Phase.RECOVERY: Band("R", "#2fb58a", "#000"),
+    Phase.POST_INCIDENT: Band("P", "#8a2d7c", "#fff"),
 }
 """The letters are those of the phase chart in the terminal."""
 
@@ -43,15 +43,15 @@ DARK: Mapping[str, str] = {
 }  # fmt: skip
 
 STATUS: Mapping[str, tuple[str, str]] = {
-    "succeeded": ("#1f6f43", "#ffffff"),
-    "partial": ("#8a5a00", "#ffffff"),
-    "failed": ("#b3261e", "#ffffff"),
-    "running": ("#0b57a8", "#ffffff"),
-    "delayed": ("#0b57a8", "#ffffff"),
-    "waiting_retry": ("#0b57a8", "#ffffff"),
-    "pending": ("#5f6b78", "#ffffff"),
-    "skipped": ("#5f6b78", "#ffffff"),
-    "cancelled": ("#3b4650", "#ffffff"),
+    "succeeded": ("#1f6f43", "#fff"),
+    "partial": ("#8a5a00", "#fff"),
+    "failed": ("#b3261e", "#fff"),
+    "running": ("#0b57a8", "#fff"),
+    "delayed": ("#0b57a8", "#fff"),
+    "waiting_retry": ("#0b57a8", "#fff"),
+    "pending": ("#5f6b78", "#fff"),
+    "skipped": ("#5f6b78", "#fff"),
+    "cancelled": ("#3b4650", "#fff"),
 }
 """Ground and ink of each status of a step in a run (soar.engine.run_state)."""
 

@@ -32,11 +32,15 @@ _OPERATORS: Mapping[str, str] = {
     ">": "is more than", "<": "is less than", "AND": "and", "OR": "or", "NOT": "not", "IN": "is one of",
     "LIKE": "is like", "MATCHES": "matches", "ISSUBSET": "lies in", "ISSUPERSET": "holds", "EXISTS": "there is",
 }  # fmt: skip
+_DENIED: Mapping[str, str] = {
+    "is": "is not", "is not": "is", "matches": "does not match", "lies in": "does not lie in",
+    "holds": "does not hold", "there is": "there is not",
+}  # fmt: skip
 _TOKEN = re.compile(
     r"'(?:[^'\\]|\\.)*+'?"
     r"|__(?P<variable>\w+?)__:value"
     r"|(?P<root>[a-z][\w-]*):(?P<path>[\w.'\[\]*-]+)"
-    r"|(?P<operator>[<>=!]=|<>|[<>=]|\b(?:AND|OR|NOT|IN|LIKE|MATCHES|ISSUBSET|ISSUPERSET|EXISTS)\b)"
+    r"|(?P<no>\bNOT\s+)?(?P<operator>[<>=!]=|<>|[<>=]|\b(?:AND|OR|NOT|IN|LIKE|MATCHES|ISSUBSET|ISSUPERSET|EXISTS)\b)"
 )
 
 
@@ -63,7 +67,8 @@ def _spoken(token: re.Match[str]) -> str:
         said = f"any of the {token['root']}'s {path.replace('[*]', '')}" if "[*]" in path else ""
         return said or f"the {token['root']}'s {path}"
     if token["operator"]:
-        return f" {_OPERATORS[token['operator']]} "
+        words = _OPERATORS[token["operator"]]
+        return f" {_DENIED.get(words, words.replace('is ', 'is not ', 1)) if token['no'] else words} "
     return token.group()
 
 
@@ -92,7 +97,7 @@ def approval_words(approval: Approval) -> str:
     roles = " or ".join(role.replace("_", " ") for role in approval.any_of) or "anybody"
     within = f" within {durations.written(approval.within)}" if approval.within else ""
     silence = ON_SILENCE.get(approval.on_timeout, "")
-    return f"{many} of {roles}{within}" + (f"; {silence}" if silence else "")
+    return f"{many} ({roles}){within}" + (f"; {silence}" if silence else "")
 
 
 def retry_words(retry: Retry) -> str:

@@ -17,7 +17,7 @@ from soar.playbook.drawing import Drawing, Line
 from soar.playbook.layered import place_layers
 from soar.playbook.layout import owners, place
 from soar.playbook.lettering import width, wrap
-from soar.playbook.model import EndStep, Playbook, StartStep, Step
+from soar.playbook.model import EPOCH, EndStep, Playbook, StartStep, Step
 from soar.playbook.phrases import name_of, sentence, trigger_words
 from soar.playbook.structure import Structure, structure
 
@@ -79,6 +79,8 @@ def _failing(playbook: Playbook, step: Step, beside: Mapping[str, str], shape: S
         return ""
     if step.on_failure in beside:
         return f"when it fails: as beside {name_of(playbook.workflow[beside[step.on_failure]])}"
+    if shape.exception and step.on_failure == playbook.workflow_exception:
+        return "when it fails: as when anything else fails"
     target = playbook.workflow[step.on_failure]
     return "when it fails: ends here" if isinstance(target, EndStep) else f"when it fails: goes on at {name_of(target)}"
 
@@ -96,7 +98,7 @@ def _head(playbook: Playbook, shape: Structure | None) -> list[str]:
 def _document(
     playbook: Playbook, cards: Mapping[str, Card], drawing: Drawing, head: list[str], reached: Mapping[str, str] | None
 ) -> str:
-    name = "p" + hashlib.sha256(playbook.id.encode()).hexdigest()[:8]
+    name = "p" + hashlib.sha256(playbook.id.encode()).hexdigest()[:6]
     wide = max(drawing.right - drawing.left, NARROWEST)
     above, top = _heading(playbook, head, wide)
     legend, low = _legend(cards, drawing.lines, top + drawing.height + 24, wide)
@@ -109,7 +111,7 @@ def _document(
         _opening(name, full_width, full_height),
         f'<title id="{name}n">{svg.text(playbook.name)}</title>',
         f'<desc id="{name}d">{svg.text(_described(cards, drawing))}</desc>',
-        svg.style(name),
+        svg.style(name, {each.phase for each in cards.values() if each.phase}),
         svg.definitions(name),
         '<rect class="bg" width="100%" height="100%"/>',
         above,
@@ -143,7 +145,8 @@ def _heading(playbook: Playbook, head: list[str], wide: float) -> tuple[str, flo
     for said in wrap(playbook.name, _NAME_SIZE, wide, most=2, bold=True):
         parts.append(svg.label("t b", MARGIN, y, _NAME_SIZE, said))
         y += _NAME_SIZE + 6
-    version = " · ".join(filter(None, (playbook.slug, f"version of {playbook.modified[:16].replace('T', ' ')}")))
+    dated = "" if playbook.modified == EPOCH else f"version of {playbook.modified[:16].replace('T', ' ')}"
+    version = " · ".join(filter(None, (playbook.slug, dated)))
     for said in (version, *head):
         for each in wrap(said, _LINE_SIZE, min(wide, 900.0), most=4):
             parts.append(svg.label("q", MARGIN, y, _LINE_SIZE, each))

@@ -113,13 +113,12 @@ class _Builder:
 
     def whole(self) -> Structure:
         found = Structure(self._chain(self.playbook.workflow_start, 0, beside=False))
-        self._sides(found)
         if head := self.playbook.workflow_exception:
             if head in self.placed:
                 found.exception_at = head
             else:
                 found.exception = self._chain(head, 0, beside=True)
-                self._sides(found)
+        self._sides(found)
         led_to = {each for step in self.workflow.values() for each in (*step.following, *step.heads)}
         for only_heads in (True, False):
             for step_id, step in self.workflow.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from xml.sax.saxutils import escape
 
 from soar.phases import Phase
@@ -30,7 +30,7 @@ _SMALL = 11.5
 
 def text(said: str) -> str:
     """Text from outside, as it may stand in XML, in elements and in attributes alike."""
-    return escape(clean(said), {'"': "&quot;", "'": "&#39;"})
+    return escape(clean(said), {'"': "&quot;"})
 
 
 def number(value: float) -> str:
@@ -38,13 +38,14 @@ def number(value: float) -> str:
     return f"{round(value, 1) + 0:.1f}".removesuffix(".0")
 
 
-def style(name: str) -> str:
-    """The rules of one picture; `name` keeps them from others on the same page."""
+def style(name: str, phases: Collection[Phase]) -> str:
+    """The rules of one picture with these phases; `name` keeps them from others on the same page."""
     light = _colours(name, LIGHT)
     dark = _colours(name, DARK)
     bands = "".join(
         f".{name} .{phase.value}{{fill:{band.ground}}}.{name} .{phase.value}-t{{fill:{band.ink}}}"
         for phase, band in BANDS.items()
+        if phase in phases
     )
     fixed = (
         f".{name} text{{font-family:{_FONT}}}.{name} .m{{text-anchor:middle}}.{name} .b{{font-weight:700}}"
@@ -54,7 +55,7 @@ def style(name: str) -> str:
         f".{name} .hv{{stroke-width:5;stroke-linecap:round}}.{name} .off{{opacity:.55}}"
         f".{name} g:focus{{outline:none}}.{name} g:focus .o{{stroke-width:3.5}}"
     )
-    return f"<style>{fixed}{bands}{light}@media(prefers-color-scheme:dark){{{dark}}}</style>"
+    return f"<style>{fixed}{bands}{light}@media(prefers-color-scheme: dark){{{dark}}}</style>"
 
 
 def _colours(name: str, of: Mapping[str, str]) -> str:
