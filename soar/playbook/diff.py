@@ -9,6 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
+from rfc8785 import CanonicalizationError
+
+from soar.errors import Invalid, Problem
 from soar.playbook.diff_head import definitions, head_changes
 from soar.playbook.diff_match import Place, Version, match
 from soar.playbook.diff_steps import Change, Group, Guard, step_changes
@@ -32,9 +35,10 @@ _ORDER: Mapping[Guard, int] = {"loosened": 0, "tightened": 1, "": 2}
 def changes(old: Playbook, new: Playbook) -> list[Change]:
     """Every difference, the most important first; empty exactly where the digests are equal.
 
-    The pointers of both must lead to steps that are there.
+    The pointers of both must lead to steps that are there. Raises Invalid where a number in one is too large to be
+    hashed (RFC 8785).
     """
-    if old.digest == new.digest:
+    if _digest(old) == _digest(new):
         return []
     found = list(_Diff(Version(old), Version(new)).changes())
     found += head_changes(old, new)
@@ -46,6 +50,14 @@ def changes(old: Playbook, new: Playbook) -> list[Change]:
         found.append(Change(group="papers", code="form", message=said, before=old.digest, after=new.digest))
     groups = list(GROUPS)
     return sorted(found, key=lambda each: (groups.index(each.group), _ORDER[each.guard]))
+
+
+def _digest(playbook: Playbook) -> str:
+    try:
+        return playbook.digest
+    except CanonicalizationError as error:
+        problem = Problem(code="number_too_large", message=f"{playbook.name}: {error}", mend="Write it as text.")
+        raise Invalid(problems=[problem]) from error
 
 
 class _Diff:

@@ -52,7 +52,8 @@ def style(name: str, phases: Collection[Phase]) -> str:
         f".{name} .i{{fill:none;stroke-width:1.4;stroke-linecap:round;stroke-linejoin:round}}"
         f".{name} .l{{fill:none;stroke-width:1.6;stroke-linejoin:round}}"
         f".{name} .fl{{stroke-dasharray:6 4}}.{name} .un{{stroke-width:1.3;stroke-dasharray:1.5 3}}"
-        f".{name} .hv{{stroke-width:5;stroke-linecap:round}}.{name} .off{{opacity:.55}}"
+        f".{name} .hv{{stroke-width:5;stroke-linecap:round}}"
+        f".{name} .off{{opacity:.8}}.{name} .off .o{{stroke-dasharray:3 3}}"
         f".{name} g:focus{{outline:none}}.{name} g:focus .o{{stroke-width:3.5}}"
     )
     return f"<style>{fixed}{bands}{light}@media(prefers-color-scheme: dark){{{dark}}}</style>"
@@ -213,8 +214,8 @@ def _status(status: str) -> str:
     left = WIDTH - room - 6
     middle = number(left + room / 2)
     return (
-        f'<rect fill="{ground}" x="{number(left)}" y="6" width="{number(room)}" height="17" rx="8.5"/>'
-        f'<text class="m b" fill="{ink}" x="{middle}" y="18.5" font-size="{CAPTION_SIZE}">{text(said)}</text>'
+        f'<rect fill="{ground}" x="{number(left)}" y="-10" width="{number(room)}" height="17" rx="8.5"/>'
+        f'<text class="m b" fill="{ink}" x="{middle}" y="2.5" font-size="{CAPTION_SIZE}">{text(said)}</text>'
     )
 
 

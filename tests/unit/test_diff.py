@@ -21,9 +21,10 @@ from soar.playbook.diff import GROUPS, changes
 from soar.playbook.diff_steps import Change
 from soar.playbook.document import to_document
 from soar.playbook.expression_order import compared
-from soar.playbook.model import Playbook
+from soar.playbook.model import EndStep, IfStep, Playbook, StartStep, Step
+from soar.playbook.picture import picture
 from soar.playbook.yaml_form import load
-from tests.unit.playbook_shapes import graphs, structured
+from tests.unit.playbook_shapes import foreign, graphs, structured
 
 BASE = """\
 id: story
@@ -333,6 +334,25 @@ def test_new_ids_and_another_order_of_keys_are_no_change_of_what_it_does() -> No
     found = changes(before, cacao_form.from_document(shuffled))
     assert [each.code for each in found] == ["form"]
     assert "it does the same" in found[0].message
+
+
+def test_a_number_that_no_digest_can_hold_is_refused_and_not_a_traceback() -> None:
+    document = json.loads(json.dumps(DOCUMENT))
+    document["priority"] = 2**60
+    with pytest.raises(Invalid, match="number_too_large"):
+        changes(cacao_form.from_document(DOCUMENT), cacao_form.from_document(document))
+
+
+def test_branches_in_branches_without_end_are_compared_as_a_graph() -> None:
+    def deep(text: str, depth: int) -> Playbook:
+        workflow: dict[str, Step] = {"start--0": StartStep(id="start--0", on_completion="if-condition--0")}
+        for number in range(depth):
+            name, inside = f"if-condition--{number}", f"if-condition--{number + 1}" if number + 1 < depth else "end--0"
+            workflow[name] = IfStep(id=name, condition=text, on_true=inside, on_success="end--0")
+        return foreign({**workflow, "end--0": EndStep(id="end--0")})
+
+    assert len(changes(deep("alert:a = 1", 400), deep("alert:a = 2", 400))) == 400
+    assert picture(deep("alert:a = 1", 60)).startswith("<svg")
 
 
 def test_versions_of_the_library_and_of_foreign_playbooks_compare(samples: Any) -> None:
