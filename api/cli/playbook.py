@@ -14,7 +14,9 @@ from api.cli.exits import Exit, say
 from api.cli.output import Format, Output
 from soar.errors import Invalid, Problem
 
-app = typer.Typer(help="Playbooks: check, list, show.", no_args_is_help=True)
+app = typer.Typer(
+    help="Playbooks: check, rehearse, plan, picture, diff, sign, verify; list, show.", no_args_is_help=True
+)
 _LINE = ("slug", "name", "may_run", "digest", "loaded_at")
 _LARGEST = 8 * 1024 * 1024
 
