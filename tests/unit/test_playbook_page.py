@@ -1,4 +1,4 @@
-"""A playbook as a page: everything that acts and everybody who decides stands on it, and no text gets out of its line."""
+"""A playbook as a page: all that acts and all who decide stand on it, and no text gets out of its line."""
 
 from __future__ import annotations
 
