@@ -238,15 +238,10 @@ def test_foreign_playbooks_are_read_or_refused_with_the_place(samples: Path) -> 
     folder = samples / "cacao" / "playbooks-oasis"
     basic = json.loads((folder / "basic-example-1.json").read_text())
     playbook = cacao_form.from_document(basic)
-    written = cacao_form.to_document(playbook)
-    assert {key for key in basic if basic[key] != written.get(key)} == {"playbook_processing_summary"}  # it is empty
+    assert cacao_form.to_document(playbook) == basic
+    assert playbook.kept == {"playbook_processing_summary": {}}  # it is empty, and that is kept
     spec = json.loads((folder / "spec-3.1-example.json").read_text())
     assert cacao_form.to_document(cacao_form.from_document(spec)) == spec
-    with pytest.raises(Invalid) as caught:
-        cacao_form.load(json.dumps(basic))
-    assert [(each.code, each.pointer.partition("--")[0]) for each in caught.value.problems] == [
-        ("unsupported_step", "/workflow/action")
-    ]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +251,6 @@ def test_foreign_playbooks_are_read_or_refused_with_the_place(samples: Path) -> 
         ({"spec_version": "1.1"}, "not_cacao", "/spec_version"),
         ({"workflow_start": "start--0"}, "dangling_step", "/workflow_start"),
         ({"workflow": []}, "wrong_type", "/workflow"),
-        ({"colour": "red"}, "unknown_property", "/colour"),
         ({"labels": ["a", 1]}, "wrong_type", "/labels/1"),
         ({"priority": True}, "wrong_type", "/priority"),
         ({"name": None}, "wrong_type", "/name"),
