@@ -24,7 +24,7 @@ _MEND = "Keep the value in the store of secrets, and name it here."
 def literal_secrets(playbook: Playbook, places: Places) -> Iterator[Problem]:
     """Each secret that is written out in the definitions of a playbook."""
     for own, definition in playbook.authentication_info_definitions.items():
-        for name in SECRETS & set(definition if isinstance(definition, dict) else ()):
+        for name in sorted((SECRETS | {"secret"}) & set(definition)):
             value = definition[name]
             if value and not (isinstance(value, str) and REFERENCE.fullmatch(value)):
                 at = f"/authentication_info_definitions/{escaped(own)}/{name}"

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from soar import canonical, strict_json
 from soar.errors import Invalid, Problem
-from soar.playbook import authentication, check, schedules
+from soar.playbook import authentication, check, schedules, values
 from soar.playbook.cacao_variables import Outside, read_variables, variable_problems
 from soar.playbook.document import EXTENSION, SPEC_VERSION, step_document, to_document
 from soar.playbook.model import (
@@ -45,7 +45,9 @@ STEP_TYPES: Mapping[str, type[Step]] = {
     )
 }  # fmt: skip
 
-LARGEST = 2**53 - 1
+
+MOST_PROBLEMS = 200
+"""So many are told at once; a document with more of them is no playbook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ def from_document(document: Any) -> Playbook:
     except canonical.Refused:
         said = b""
         message = "this has no canonical form"
-        problems += [*_numbers(document, "")] or [Problem(code="not_canonical", message=message)]
+        problems += [*values.too_large(document, "")] or [Problem(code="not_canonical", message=message)]
     rest = {name: value for name, value in document.items() if name not in ("type", "spec_version")}
     extensions = dict(_object(rest.pop("playbook_extensions", {}), "/playbook_extensions", problems))
     own: _Extension | None = None
@@ -117,10 +119,11 @@ def from_document(document: Any) -> Playbook:
         urgency=own.urgency if own else "", triggers=own.triggers if own else (),
         schedules=own.schedules if own else (),
     )  # fmt: skip
+    problems += _kinds(document)
     if playbook is not None and isinstance(document.get("workflow"), Mapping):
         problems += _dangling(playbook, steps)
     if problems or playbook is None:
-        raise Invalid(problems=problems)
+        raise Invalid(problems=problems[:MOST_PROBLEMS])
     written = to_document(playbook)
     kept = {name: value for name, value in document.items() if name not in written}
     if canonical.dumps({**written, **kept}) != said:
@@ -158,6 +161,8 @@ def _not_cacao(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _workflow(data: Mapping[str, Any], problems: list[Problem]) -> dict[str, Step]:
     steps = {}
     for step_id, raw in data.items():
+        if len(problems) >= MOST_PROBLEMS:
+            break
         step = _step(step_id, raw, f"/workflow/{escaped(step_id)}", problems)
         if step is not None:
             steps[step_id] = step
@@ -192,6 +197,29 @@ def _step(step_id: str, raw: Any, pointer: str, problems: list[Problem]) -> Step
     return replace(step, kept={name: value for name, value in given.items() if name not in written})
 
 
+def _kinds(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Commands and definitions without a type (sections 5, 6, 7, 8 and 9); that one is no object is said elsewhere."""
+    objects = [
+        (f"/{section}/{escaped(own)}", each)
+        for section in ("agent_definitions", "target_definitions", "authentication_info_definitions",
+                        "data_marking_definitions", "extension_definitions")
+        for own, each in _members(document.get(section))
+    ]  # fmt: skip
+    for step_id, step in _members(document.get("workflow")):
+        commands = step.get("commands") if isinstance(step, Mapping) else None
+        for index, command in enumerate(commands if isinstance(commands, list) else ()):
+            objects.append((f"/workflow/{escaped(step_id)}/commands/{index}", command))
+    for pointer, each in objects:
+        if isinstance(each, Mapping) and not isinstance(each.get("type"), str):
+            code = "wrong_type" if "type" in each else "missing_property"
+            message = "type must be text" if "type" in each else "type is missing"
+            yield Problem(code=code, message=message, pointer=pointer, mend="Add type.")
+
+
+def _members(data: Any) -> list[tuple[str, Any]]:
+    return list(data.items()) if isinstance(data, Mapping) else []
+
+
 def _dangling(playbook: Playbook, steps: Mapping[str, Any]) -> list[Problem]:
     """Pointers to steps that are not there, and an entry that is no start step."""
     pointers = [("/workflow_start", playbook.workflow_start)]
@@ -219,19 +247,6 @@ def _targets(step: Step) -> Iterator[tuple[str, str]]:
         yield f"next_steps/{index}", target
     for case, target in getattr(step, "cases", {}).items():
         yield f"cases/{escaped(case)}", target
-
-
-def _numbers(value: Any, pointer: str) -> Iterator[Problem]:
-    """Where canonical JSON cannot hold a number (RFC 8785, section 3.1: I-JSON)."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _numbers(each, f"{pointer}/{escaped(str(name))}")
-    elif isinstance(value, list | tuple):
-        for index, each in enumerate(value):
-            yield from _numbers(each, f"{pointer}/{index}")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        message, mend = "a number here is too large", "Write it as text."
-        yield Problem(code="number_too_large", message=message, pointer=pointer, mend=mend)
 
 
 def _other_words(pointer: str) -> Problem:

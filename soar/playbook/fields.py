@@ -99,6 +99,12 @@ class Reader:
                 found.append(value)
         return tuple(found)
 
+    def mappings(self, data: Mapping[str, Any], key: str, pointer: str) -> list[Mapping[str, Any]]:
+        """A list of mappings, as they are."""
+        said = enumerate(self.take(data, key, pointer, list, []))
+        found = [self.mapping(each, f"{pointer}/{key}/{index}", f"an entry of {key}") for index, each in said]
+        return [each for each in found if each is not None]
+
     def milliseconds(self, data: Mapping[str, Any], key: str, pointer: str) -> int:
         """A duration as CACAO counts it; 0 when it is not there. A misfit reads as a second, so that no rule
         complains that there is none.
@@ -173,7 +179,7 @@ _PARTS: Mapping[str, _Read] = {
     "word": lambda reader, part, data, key, at, default: reader.word(data, key, at, part.words, default),
     "words": lambda reader, part, data, key, at, _: reader.words(data, key, at, part.words),
     "texts": lambda reader, _, data, key, at, __: reader.words(data, key, at),
-    "list": lambda reader, _, data, key, at, __: reader.take(data, key, at, list, []),
+    "list": lambda reader, _, data, key, at, __: reader.mappings(data, key, at),
     "dict": lambda reader, _, data, key, at, __: reader.take(data, key, at, dict, {}),
 }
 """How each kind of part is read; what is not here is text."""

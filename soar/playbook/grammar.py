@@ -21,8 +21,9 @@ Kind = Literal[
     "reference", "condition", "dict", "list", "any", "object", "objects", "types", "verb", "steps", "branches", "cases",
     "command", "undo", "named", "handlers",
 ]  # fmt: skip
-"""`length` is a duration or a reference; `word` and `words` are from `words`; `texts` are free ones; `object`
-has the keys of `parts`, `objects` is a list and `named` a mapping of such; `types` maps names to types."""
+"""`length` is a duration or a reference; `word` and `words` are from `words`, `texts` are free ones; `object` has the
+keys of `parts`, `objects` is a list and `named` a mapping of such; `list` holds mappings with any keys; `types` maps
+names to types."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,13 +92,13 @@ class Step:
     external_references: tuple[Mapping[str, Any], ...] = ()
     delay: int = 0
     timeout: int = 0
-    step_variables: Mapping[str, Any] = field(default_factory=dict)
+    step_variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     owner: str = ""
     on_completion: str = ""
     on_success: str = ""
     on_failure: str = ""
     soar: Soar | None = field(default=None, metadata={"inside": False})
-    step_extensions: Mapping[str, Any] = field(default_factory=dict)
+    step_extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict, metadata={"inside": False})
 
     @property
@@ -276,13 +276,13 @@ class Playbook:
     external_references: tuple[Mapping[str, Any], ...] = ()
     workflow_exception: str = ""
     variables: Mapping[str, Variable] = field(default_factory=dict, metadata={"inside": False})
-    authentication_info_definitions: Mapping[str, Any] = field(default_factory=dict)
-    agent_definitions: Mapping[str, Any] = field(default_factory=dict)
-    target_definitions: Mapping[str, Any] = field(default_factory=dict)
-    extension_definitions: Mapping[str, Any] = field(default_factory=dict)
-    data_marking_definitions: Mapping[str, Any] = field(default_factory=dict)
+    authentication_info_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    agent_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extension_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data_marking_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     markings: tuple[str, ...] = ()
-    playbook_extensions: Mapping[str, Any] = field(default_factory=dict)
+    playbook_extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     signatures: tuple[Mapping[str, Any], ...] = ()
     slug: str = field(default="", metadata={"inside": False})
     urgency: str = field(default="", metadata={"inside": False})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from soar.errors import Invalid, Problem
@@ -43,7 +44,7 @@ class Places:
         The text must be good JSON.
         """
         steps = {step_id: f"/workflow/{escaped(step_id)}" for step_id in workflow}
-        return cls(Document(None, json_places(text)), steps, cacao=True)
+        return cls(Document(None, _JsonPlaces(text)), steps, cacao=True)
 
     def problem(self, code: str, message: str, pointer: str, mend: str = "") -> Problem:
         """A problem at a pointer; with "#key" after it, at the key that leads there."""
@@ -112,6 +113,26 @@ def json_places(text: str) -> dict[str, tuple[int, int]]:
             if said in "[{":
                 stack.append(_Open(pointer, 0 if said == "[" else None))
     return places
+
+
+class _JsonPlaces(Mapping[str, tuple[int, int]]):
+    """json_places of a text, found when somebody asks: a good playbook needs none of them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[int, int]]:
+        return json_places(self._text)
+
+    def __getitem__(self, pointer: str) -> tuple[int, int]:
+        return self._found[pointer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @dataclass(slots=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from soar import strict_json
-from soar.errors import Invalid
+from soar.errors import Invalid, Problem
+from soar.strict_text import escaped
+
+LARGEST = 2**53 - 1
 
 REFERENCE = re.compile(r"__[A-Za-z0-9_-]+?__:value", re.ASCII)
 """A variable in a text of CACAO's; what it stands for is known only when the playbook runs."""
@@ -78,3 +81,16 @@ def parsed(kind: str, text: str) -> Any:
         return strict_json.parse(text)
     except Invalid:
         return text
+
+
+def too_large(value: Any, pointer: str) -> Iterator[Problem]:
+    """Each number in JSON-like data that canonical JSON cannot hold (RFC 8785, section 3.1: I-JSON)."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from too_large(each, f"{pointer}/{escaped(str(name))}")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from too_large(each, f"{pointer}/{index}")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        message, mend = "a number here is too large", "Write it as text."
+        yield Problem(code="number_too_large", message=message, pointer=pointer, mend=mend)

@@ -7,7 +7,7 @@ from typing import Any
 
 from soar import strict_yaml
 from soar.errors import Invalid, Problem
-from soar.playbook import check, schedules
+from soar.playbook import check, schedules, values
 from soar.playbook.compile import Compiler
 from soar.playbook.document import AUTHOR, EXTENSION, EXTENSION_DEFINITION
 from soar.playbook.fields import Reader
@@ -17,6 +17,7 @@ from soar.playbook.model import EPOCH, Playbook, Schedule, StartStep, Step, Trig
 from soar.playbook.outline import Outline, Sequence, handlers
 from soar.playbook.places import Places
 from soar.playbook.sections import read_sections, read_variables
+from soar.strict_text import escaped
 
 _SUMMARY: Mapping[str, str] = {
     "parallel": "parallel_processing",
@@ -25,6 +26,8 @@ _SUMMARY: Mapping[str, str] = {
     "switch-condition": "switch_logic",
     "playbook-action": "external_playbooks",
 }
+_UNRULED = frozenset({"agents", "targets", "authentication", "schedules", "external_references", "marking_definitions"})
+"""Keys with values that no rule looks at."""
 
 
 def load(text: str | bytes) -> Playbook:
@@ -53,6 +56,8 @@ def read(text: str | bytes) -> tuple[Playbook, Places, list[Problem]]:
     reader.known_keys(data, TOP, "", "a playbook")
     outline = Outline(reader, playbook_id(reader.slug(data, "id", "", need=True)))
     playbook = _playbook(reader, outline, data)
+    for key in _UNRULED & set(data):
+        reader.problems += reader.places.placed(values.too_large(data[key], f"/{key}"))
     return playbook, Places(document, {item.id: item.pointer for item in outline.items}), reader.problems
 
 
@@ -113,8 +118,19 @@ def _head(reader: Reader, data: Mapping[str, Any]) -> dict[str, Any]:
         "modified": part("modified", created),
         "playbook_types": part("types"),
         "external_references": tuple(part("external_references")),
-        "data_marking_definitions": part("marking_definitions"),
+        "data_marking_definitions": _markings(reader, part("marking_definitions")),
     }
+
+
+def _markings(reader: Reader, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Marking definitions: CACAO's own objects, each with a type."""
+    found = {}
+    for name, raw in given.items():
+        at = f"/marking_definitions/{escaped(name)}"
+        definition = reader.mapping(raw, at, "a marking definition")
+        if definition is not None and reader.text(definition, "type", at, need=True):
+            found[name] = definition
+    return found
 
 
 def _activities(reader: Reader, data: Mapping[str, Any], workflow: Mapping[str, Step]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import yaml
 from soar.errors import Invalid, Problem
 from soar.playbook import foreign, written_steps, yaml_form
 from soar.playbook.cacao_form import differences
-from soar.playbook.document import AUTHOR, to_document
+from soar.playbook.document import AUTHOR, EXTENSION, to_document
 from soar.playbook.grammar import TOP
 from soar.playbook.model import EPOCH, Playbook, Variable, made_id
 from soar.playbook.outline import END
@@ -77,7 +77,9 @@ def left_out(playbook: Playbook) -> list[str]:
     steps = playbook.workflow.values()
     said = {
         "its signatures, which hold for the JSON alone": playbook.signatures,
-        "extensions of others": playbook.playbook_extensions or any(step.step_extensions for step in steps),
+        "extensions of others": playbook.playbook_extensions
+        or any(step.step_extensions for step in steps)
+        or set(playbook.extension_definitions) - {EXTENSION},
         "custom properties": any(foreign.custom(playbook)),
         f"that loops have no bound: they get max: {written_steps.TURNS}": any(
             step.type == "while-condition" and not (step.soar and step.soar.max) for step in steps
@@ -144,7 +146,7 @@ def _time(text: str) -> str:
 def _activities(playbook: Playbook) -> list[str]:
     """Those that no command says of itself."""
     commands = [command for step in playbook.workflow.values() for command in getattr(step, "commands", ())]
-    said = {command.get("playbook_activity") for command in commands}
+    said = [command.get("playbook_activity") for command in commands]
     return [activity for activity in playbook.playbook_activities if activity not in said]
 
 
@@ -191,13 +193,15 @@ def _definition(section: str, name: str, own: str, given: Mapping[str, Any], nam
     plain = dict(given)
     if section != "authentication" and plain.get("name") == name:
         del plain["name"]
-    if plain.get("authentication_info") in names.authentication:
-        plain["authentication_info"] = names.authentication[plain["authentication_info"]]
+    known = plain.get("authentication_info")
+    if isinstance(known, str) and known in names.authentication:
+        plain["authentication_info"] = names.authentication[known]
     if plain.get("kms") is True and isinstance(plain.get("kms_key_identifier"), str):
         del plain["kms"]
         plain["secret"] = plain.pop("kms_key_identifier")
     derived = made_id(str(plain.get("type", "")), names.playbook, f"{section}/{name}")
-    return plain if own == derived else {"id": own, **plain}
+    custom = plain.pop("id", None)  # a property of others; here it says which id the definition has
+    return plain if own == derived and custom is None else {"id": own, **plain}
 
 
 class _Block(dict[str, Any]):

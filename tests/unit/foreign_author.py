@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from random import Random
 from typing import Any
@@ -64,7 +65,7 @@ class ForeignAuthor:
         }  # fmt: skip
         if self.random.random() < 0.3:
             document["playbook_extensions"] = {OTHERS: {"canvas": {"width": 1}}}
-        return document
+        return copy.deepcopy(document)  # whoever changes one must not change the words of all others
 
     def some(self, known: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in known.items() if self.random.random() < 0.3}

@@ -287,13 +287,15 @@ def test_what_is_no_duration_is_refused(text: Any) -> None:
         durations.seconds(text)
 
 
-scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(
-    ["a", "do", "notify", "$x", "$a.b", "5s", "", "isolate_host", "alert:x = 1", "__", "ok"]
+scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.just(2**60) | st.sampled_from(
+    ["a", "ssh", "do", "notify", "$x", "$a.b", "5s", "", "isolate_host", "alert:x = 1", "__", "ok"]
 )  # fmt: skip
 KEYS = ["id", "do", "with", "if", "then", "else", "while", "max", "steps", "parallel", "switch", "cases", "default",
         "undo", "manual", "outputs", "approval", "retry", "for_each", "as", "on_failure", "continue", "lease", "for",
         "handlers", "on_exception", "variables", "triggers", "when", "type", "from", "name", "command", "playbook",
-        "any_of", "delay", "partial", "phase", "created", "types"]  # fmt: skip
+        "any_of", "delay", "partial", "phase", "created", "types", "agents", "targets", "authentication", "secret",
+        "schedules", "cron", "inputs", "in", "out", "agent", "external_references", "marking_definitions", "markings",
+        "owner", "version", "external", "constant", "id", "activities"]  # fmt: skip
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
 )
