@@ -11,7 +11,7 @@ from soar.playbook import values
 from soar.playbook.document import variable_document
 from soar.playbook.model import Variable
 from soar.playbook.plain import from_plain
-from soar.playbook.vocabulary import VARIABLE_TYPES, our_type
+from soar.playbook.vocabulary import our_type
 from soar.strict_text import escaped, shown
 
 
@@ -76,11 +76,9 @@ def _written(key: str, raw: Any, pointer: str, problems: list[Problem]) -> _Writ
 
 
 def _variable(written: _Written, raw: Mapping[str, Any]) -> Variable:
-    kind, default = our_type(written.type), written.value
-    if default is not None and kind in VARIABLE_TYPES:
-        default = values.parsed(written.type, default)
+    default = written.value if written.value is None else values.parsed(written.type, written.value)
     variable = Variable(
-        type=kind, description=written.description, default=default, constant=written.constant,
+        type=our_type(written.type), description=written.description, default=default, constant=written.constant,
         external=written.external,
     )  # fmt: skip
     plain = variable_document(variable)

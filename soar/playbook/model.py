@@ -217,7 +217,7 @@ class Variable:
     """A variable of a playbook. `from_` is a dotted path into the incident's facts.
 
     `type` is str, int, bool, duration, list, dict or any, or a word of CACAO's for which we have none
-    (ipv4-addr, uri and so on); foreign playbooks may bring others. Values of the latter are texts.
+    (ipv4-addr, float and so on); foreign playbooks may bring others. `default` is a value of the type.
     """
 
     type: str

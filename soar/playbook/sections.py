@@ -158,7 +158,7 @@ def _common(
         if not values.fits(kind, text):
             message, mend = f"{shown(text)} is no {kind}", "Change the type or the default."
             reader.note("wrong_type", message, f"{at}/default", mend)
-        default = text
+        default = values.parsed(kind, text)
     return {
         "type": kind,
         "description": reader.part(table, given, "description", at),

@@ -73,14 +73,16 @@ def fits(kind: str, text: str) -> bool:
 def parsed(kind: str, text: str) -> Any:
     """What the text says: a value of JSON for the types that are written so, else the text itself.
 
-    A text that stands for another variable, or that is no JSON, stays as it is.
+    A text that stands for another variable, that is no JSON, or that is a larger number than canonical
+    JSON holds, stays as it is.
     """
     if kind not in _JSON:
         return text
     try:
-        return strict_json.parse(text)
+        value = strict_json.parse(text)
     except Invalid:
         return text
+    return text if any(too_large(value, "")) else value
 
 
 def too_large(value: Any, pointer: str) -> Iterator[Problem]:

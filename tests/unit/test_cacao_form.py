@@ -260,6 +260,7 @@ def test_values_have_the_type_that_is_declared() -> None:
     document["playbook_variables"] = {
         "__n__": {"type": "integer", "value": "7"}, "__d__": {"type": "dictionary", "value": '{ "a" : [1.0] }'},
         "__s__": {"type": "string", "value": "7"}, "__m__": {"type": "mood", "value": "calm"},
+        "__f__": {"type": "float", "value": "1e1"}, "__l__": {"type": "long", "value": "9007199254740993"},
     }  # fmt: skip
     variables = cacao_form.from_document(document).variables
     assert {name: each.default for name, each in variables.items()} == {
@@ -267,6 +268,8 @@ def test_values_have_the_type_that_is_declared() -> None:
         "d": {"a": [1.0]},
         "s": "7",
         "m": "calm",
+        "f": 10.0,
+        "l": "9007199254740993",
     }
     assert variables["d"].kept == {"value": '{ "a" : [1.0] }'}
 

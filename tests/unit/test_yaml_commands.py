@@ -104,7 +104,7 @@ def test_a_step_has_variables_of_its_own_with_their_types(book: Playbook) -> Non
         "__Limit__": {"type": "integer", "value": "3"},
     }
     assert (book.variables["net"].type, book.variables["net"].constant) == ("ipv4-addr", True)
-    assert book.variables["Old_Name"].default == "7"
+    assert book.variables["Old_Name"].default == 7
 
 
 def test_another_playbook_is_named_with_its_version(book: Playbook) -> None:
