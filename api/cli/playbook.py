@@ -8,15 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import clean, output
+from api.cli import exchange, output
 from api.cli.client import KeyFile, Server, path
 from api.cli.exits import Exit, say
 from api.cli.output import Format, Output
 from soar.errors import Invalid, Problem
 
 app = typer.Typer(
-    help="Playbooks: check, rehearse, plan, picture, diff, sign, verify; list, show.", no_args_is_help=True
+    help="Playbooks: check, rehearse, plan, picture, diff, import, export, sign, verify; list, show.",
+    no_args_is_help=True,
 )
+for _name, _command in exchange.COMMANDS.items():
+    app.command(_name)(_command)
 _LINE = ("slug", "name", "may_run", "digest", "loaded_at")
 _LARGEST = 8 * 1024 * 1024
 
@@ -36,7 +39,7 @@ def check(
         found += [(file, problem) for problem in _problems(file, load.get(file.suffix.lower(), _load_yaml))]
     if form in (None, Format.TABLE):
         for file, problem in found:
-            output.write(f"{_shown(file, problem)}\n")
+            output.write(f"{exchange.shown(file, problem)}\n")
     else:
         output.rows([{"file": str(file), **problem.as_dict()} for file, problem in found], (), form)
     wrong = {file for file, _ in found}
@@ -86,11 +89,3 @@ def _load_cacao(text: bytes) -> object:
     from soar.playbook import cacao_form
 
     return cacao_form.load(text)
-
-
-def _shown(file: Path, problem: Problem) -> str:
-    """`file:line:col: code: message (at pointer). mend`, as editors and compilers write it."""
-    place = f"{file}:{problem.line or 1}:{problem.column or 1}: "
-    where = f" (at {problem.pointer})" if problem.pointer and problem.line is None else ""
-    message = problem.message.rstrip(".")
-    return clean.line(f"{place}{problem.code}: {message}{where}. {problem.mend}").rstrip()
