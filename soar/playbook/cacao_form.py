@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from soar import canonical, strict_json
 from soar.errors import Invalid, Problem
-from soar.playbook import authentication, check, schedules, values
+from soar.playbook import check, schedules, values
 from soar.playbook.cacao_variables import Outside, read_variables, variable_problems
 from soar.playbook.document import EXTENSION, SPEC_VERSION, step_document, to_document
 from soar.playbook.model import (
@@ -45,6 +45,9 @@ STEP_TYPES: Mapping[str, type[Step]] = {
     )
 }  # fmt: skip
 
+MAX_NODES = 60_000
+"""Brackets and commas of a playbook; one of 5,000 steps has about 50,000."""
+
 
 MOST_PROBLEMS = 200
 """So many are told at once; a document with more of them is no playbook."""
@@ -72,7 +75,7 @@ def load(text: str | bytes) -> Playbook:
 
 def read(text: str | bytes) -> tuple[Playbook, Places]:
     """Read a CACAO 2.0 playbook without the rules of good playbooks. Raises Invalid with places."""
-    document = strict_json.parse(text)
+    document = strict_json.parse(text, max_nodes=MAX_NODES)
     workflow = document.get("workflow") if isinstance(document, Mapping) else None
     written = decode(text, max_bytes=len(text) * 4)
     places = Places.of_cacao(workflow if isinstance(workflow, Mapping) else {}, written)
@@ -84,8 +87,7 @@ def read(text: str | bytes) -> tuple[Playbook, Places]:
 
 def examined(playbook: Playbook, places: Places) -> list[Problem]:
     """Everything that is wrong with a playbook that could be read: secrets in it, schedules, and the rules."""
-    found = [*authentication.literal_secrets(playbook, places), *schedules.problems(playbook, places)]
-    return [*found, *check.problems(playbook, places)]
+    return check.problems(playbook, places, schedules.problems(playbook, places))
 
 
 def from_document(document: Any) -> Playbook:

@@ -181,12 +181,14 @@ class Compiler:
         if item.form == "command":
             return self._command(item, common)
         command = {"type": "manual", "command": in_words(soar)}
-        agent = self._agent("orchestrator") if item.form == "undo" else self._person()
         if soar.verb in VERBS:
             command["playbook_activity"] = activity(VERBS[soar.verb])
             agent = self._agent(category(VERBS[soar.verb]))
         elif item.form == "undo":
             command["playbook_activity"] = "revert-system"
+            agent = self._agent("orchestrator")
+        else:
+            agent = self._person()
         names = outputs_of(soar.verb, soar.outputs) if item.slug else ()
         out_args = tuple(f"__{item.slug}__{name}__" for name in names)
         return ActionStep(**common, commands=(command,), agent=agent, out_args=out_args)

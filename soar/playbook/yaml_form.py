@@ -33,11 +33,7 @@ _UNRULED = frozenset({"agents", "targets", "authentication", "schedules", "exter
 def load(text: str | bytes) -> Playbook:
     """Read and check a playbook. Raises Invalid with all its problems, in the order of the text."""
     playbook, places, noted = read(text)
-    found = [*schedules.problems(playbook, places), *check.problems(playbook, places)]
-    if noted:
-        # In this form only handlers can make a circle, and that was said in better words.
-        found = [problem for problem in found if problem.code != "step_loop"]
-    problems = _once([*noted, *found])
+    problems = check.problems(playbook, places, [*noted, *schedules.problems(playbook, places)])
     if problems:
         raise Invalid(problems=problems)
     return playbook
@@ -59,11 +55,6 @@ def read(text: str | bytes) -> tuple[Playbook, Places, list[Problem]]:
     for key in _UNRULED & set(data):
         reader.problems += reader.places.placed(values.too_large(data[key], f"/{key}"))
     return playbook, Places(document, {item.id: item.pointer for item in outline.items}), reader.problems
-
-
-def _once(problems: list[Problem]) -> list[Problem]:
-    """Each problem once, in the order of the text."""
-    return sorted(dict.fromkeys(problems), key=lambda each: (each.line or 0, each.column or 0))
 
 
 def _playbook(reader: Reader, outline: Outline, data: Mapping[str, Any]) -> Playbook:

@@ -242,6 +242,12 @@ def test_foreign_playbooks_are_read_or_refused_with_the_place(samples: Path) -> 
     assert playbook.kept == {"playbook_processing_summary": {}}  # it is empty, and that is kept
     spec = json.loads((folder / "spec-3.1-example.json").read_text())
     assert cacao_form.to_document(cacao_form.from_document(spec)) == spec
+    basic["workflow"]["action--6398eb05-3eb8-43f5-87d3-f24e07492a41"]["commands"][0]["type"] = "ftp"
+    with pytest.raises(Invalid) as caught:
+        cacao_form.load(json.dumps(basic))
+    assert [(each.code, each.pointer.partition("--")[0]) for each in caught.value.problems] == [
+        ("unknown_command_type", "/workflow/action")
+    ]
 
 
 @pytest.mark.parametrize(
