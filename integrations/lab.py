@@ -70,15 +70,26 @@ def connect(name: str, config: Config) -> LabAdapter:
 
 def _capabilities() -> Mapping[str, Capability]:
     state = ("isolate_host", "release_host", "disable_account", "enable_account", "quarantine_file", "restore_file",
-             "stop_service", "start_service", "revoke_sessions", "reset_password", "kill_process")  # fmt: skip
-    keyed = ("open_ticket", *(f"{word}_{kind}" for kind in _BLOCKS for word in ("block", "unblock")))
+             "stop_service", "start_service", "revoke_sessions", "reset_password", "kill_process",
+             "quarantine_email", "release_email", "revoke_credential", "restore_credential", "fail_over", "fail_back",
+             "segment_network", "join_network", "lock_device", "unlock_device", "delete_file", "remove_persistence",
+             "remove_inbox_rule", "revoke_consent", "wipe_device", "rebuild_host", "patch", "apply_workaround",
+             "restore_backup")  # fmt: skip
+    keyed = (
+        "open_ticket",
+        "request_change",
+        "share_intel",
+        *(f"{word}_{kind}" for kind in _BLOCKS for word in ("block", "unblock")),
+    )
     read = Capability(repeat=Repeat.READ, inspects=False)
     return {
         **dict.fromkeys(state, Capability(repeat=Repeat.STATE)),
         **dict.fromkeys(keyed, Capability(repeat=Repeat.KEYED)),
         **dict.fromkeys(("look_up", "verify_clean", "watch"), read),
         "collect_evidence": Capability(repeat=Repeat.READ, inspects=False, timeout=_COLLECTION_SECONDS),
+        "snapshot_host": Capability(repeat=Repeat.READ, inspects=False, timeout=_COLLECTION_SECONDS),
         "notify": Capability(repeat=Repeat.UNSAFE),
+        "update_ticket": Capability(repeat=Repeat.UNSAFE),
     }
 
 
@@ -107,7 +118,7 @@ class LabAdapter:
     def apply(self, call: Call, sink: Sink) -> Applied:
         """Bring the effect about; for a block of an address, end the flows that run to it too."""
         reads = self._capability(call).repeat is Repeat.READ
-        if call.verb == "collect_evidence":
+        if call.verb in ("collect_evidence", "snapshot_host"):
             return self._collect(call, sink)
         status, answer = self._post("apply", call, reads=reads)
         summary = str(answer.get("summary", ""))
@@ -146,7 +157,7 @@ class LabAdapter:
 
     def resolve(self, mention: Mention, at: datetime) -> Sequence[Entity]:
         """The hosts or accounts that a mention meant at that time; several when it is ambiguous."""
-        if mention.kind not in ("host", "account", "address") or not mention.value.strip():
+        if mention.kind not in ("host", "account", "address", "mailbox", "key", "service") or not mention.value.strip():
             return []
         params = {"kind": mention.kind, "value": mention.value, "at": at.isoformat()}
         body = {"target": f"{mention.kind}:{mention.value}", "params": params}

@@ -30,13 +30,16 @@ class Severity(StrEnum):
 
     @property
     def id(self) -> int:
-        return list(Severity).index(self)
+        return _SEVERITY_IDS[self]
 
     @classmethod
     def of(cls, severity_id: int) -> Severity:
         """The word for an OCSF id; ids outside 0-6 read as unknown."""
         words = list(cls)
         return words[severity_id] if 0 <= severity_id < len(words) else cls.UNKNOWN
+
+
+_SEVERITY_IDS = {word: severity_id for severity_id, word in enumerate(Severity)}
 
 
 class Verdict(StrEnum):

@@ -19,9 +19,14 @@ from api.cli import (
     evidence,
     house,
     incident,
+    openc2,
     playbook,
+    playbook_review,
+    record,
+    rehearse,
     run,
     server,
+    signing,
     task,
 )
 from api.cli.exits import MEANINGS, guarded
@@ -46,6 +51,10 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
+for _signature in (signing.sign, signing.verify):
+    playbook.app.command()(_signature)
+for _review in (playbook_review.picture, playbook_review.page, playbook_review.diff, playbook_review.plan):
+    playbook.app.command()(_review)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),
@@ -56,6 +65,7 @@ for _name, _group in (
     ("evidence", evidence.app),
     ("audit", audit.app),
     ("playbook", playbook.app),
+    ("openc2", openc2.app),
     ("adapter", house.adapter),
     ("person", house.person),
     ("switch", house.switch),
@@ -63,6 +73,8 @@ for _name, _group in (
     ("db", server.db),
 ):
     app.add_typer(_group, name=_name)
+playbook.app.command()(rehearse.rehearse)
+run.app.command()(record.record)
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import checking, output
+from api.cli import checking, exchange, output
 from api.cli.checking import CheckFormat
 from api.cli.client import KeyFile, Server, path
 from api.cli.exits import Exit, say
@@ -16,8 +16,13 @@ from api.cli.output import Output
 from soar.playbook.codes import Severity
 from soar.playbook.remarks import reaches
 
-app = typer.Typer(help="Playbooks: check, list, show.", no_args_is_help=True)
-_LINE = ("slug", "name", "digest", "loaded_at")
+app = typer.Typer(
+    help="Playbooks: check, rehearse, plan, picture, diff, import, export, sign, verify; list, show.",
+    no_args_is_help=True,
+)
+for _name, _command in exchange.COMMANDS.items():
+    app.command(_name)(_command)
+_LINE = ("slug", "name", "may_run", "digest", "loaded_at")
 
 
 @app.command()

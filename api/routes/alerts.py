@@ -11,10 +11,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import errors
 from api.auth import house_of
-from api.body import check_type, decoded
+from api.body import RAW, check_type, decoded
 from api.views.alerts import Receipt
 from api.views.base import Ident
 from api.wiring import House
@@ -43,6 +46,11 @@ class Sender:
     secrets: tuple[bytes, ...]
     tokens: tuple[str, ...]
     source: Source | None
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is in the record."""
+        return Actor(kind="service", id=self.name, name=self.name)
 
     def prove(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
         """The delivery's id, once the sender is proved; raises Unauthenticated."""
@@ -122,11 +130,37 @@ async def receive(source: Ident, request: Request) -> JSONResponse:
     with another body).
     """
     door: Gate = request.app.state.gate
-    house = house_of(request)
-    sender = door.senders.get(source, door.stranger)
+    return await _answered(house_of(request), door, door.senders.get(source, door.stranger), request)
+
+
+class Straight:
+    """ASGI middleware that takes the deliveries of known sources without looking for their route.
+
+    To find the route, and to fill in what no delivery has, costs as much as to prove, read and parse one.
+    """
+
+    def __init__(self, app: ASGIApp, house: House, gate: Gate) -> None:
+        self.app = app
+        self._house = house
+        self._gate = gate
+        self._senders = {RAW + name: sender for name, sender in gate.senders.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sender = self._senders.get(scope.get("path", "")) if scope.get("method") == "POST" else None
+        if sender is None:
+            await self.app(scope, receive, send)
+            return
+        try:
+            answer: Response = await _answered(self._house, self._gate, sender, Request(scope, receive))
+        except SoarError as error:
+            answer = errors.answer(error, scope)
+        await answer(scope, receive, send)
+
+
+async def _answered(house: House, door: Gate, sender: Sender, request: Request) -> JSONResponse:
     try:
         body = await request.body()
-        delivery = await run_in_threadpool(_take, house, sender, request, body)
+        delivery = await run_in_threadpool(_take, house, sender, request.headers, body)
     except Unauthenticated as error:
         await run_in_threadpool(door.refusals.note, sender.name, error)
         raise Unauthenticated(_REFUSAL) from None
@@ -136,11 +170,10 @@ async def receive(source: Ident, request: Request) -> JSONResponse:
     return JSONResponse(delivery, 202)  # it has the shape of a receipt; to check that again costs as much as to read it
 
 
-def _take(house: House, sender: Sender, request: Request, body: bytes) -> dict[str, Any]:
-    delivery = sender.prove(dict(request.headers), body, house.store.clock.now())
+def _take(house: House, sender: Sender, headers: Headers, body: bytes) -> dict[str, Any]:
+    delivery = sender.prove(dict(headers), body, house.store.clock.now())
     if sender.source is None:
         raise Unauthenticated("there is no such source")
-    check_type(request.headers)
+    check_type(headers)
     found = sender.source.parse(decoded(body))
-    actor = Actor(kind="service", id=sender.name, name=sender.name)
-    return house.intake.receive(sender.name, delivery, body, found, actor)
+    return house.intake.receive(sender.name, delivery, body, found, sender.actor)

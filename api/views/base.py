@@ -77,7 +77,7 @@ class ProblemDocument(BaseModel):
 
 def mapping(row: Any) -> dict[str, Any]:
     """A database row as a dictionary."""
-    return dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+    return dict(row._asdict())
 
 
 def pick(model: type[M], source: Mapping[str, Any], **more: Any) -> M:

@@ -79,6 +79,29 @@ def open_ticket(data: Data, act: Act) -> Answer:
     return Answer({"ticket": ticket["ticket"], "summary": f"{ticket['ticket']} opened"}, changed=True)
 
 
+def update_ticket(data: Data, act: Act) -> Answer:
+    """Add a comment to a ticket."""
+    ticket = act.text("ticket")
+    if all(each["ticket"] != ticket for each in data["board"]["tickets"]):
+        raise Refusal(404, f"there is no ticket {ticket!r}")
+    data["board"]["comments"].append({"ticket": ticket, **_posted(act)})
+    return Answer({"summary": f"{ticket} has a new comment"}, changed=True)
+
+
+def request_change(data: Data, act: Act) -> Answer:
+    """Ask for a change of the estate through its change board."""
+    changes = data["board"]["changes"]
+    changes.append({"change": f"C-{len(changes) + 1:04}", **_posted(act)})
+    return Answer({"summary": f"{changes[-1]['change']} asked for"}, changed=True)
+
+
+def share_intel(data: Data, act: Act) -> Answer:
+    """Tell a community what was learnt, under a traffic light."""
+    posted = {"to": act.text("to"), "tlp": act.text("tlp"), "team": act.id, "key": act.key, "at": stamp(act.now)}
+    data["board"]["shared"].append(posted)
+    return Answer({"summary": f"shared with {posted['to']} under {posted['tlp']}"}, changed=True)
+
+
 def inspect_board(data: Data, act: Act, *, shelf: str) -> Answer:
     """Present when the board holds an entry with this call's key."""
     mine = [entry for entry in data["board"][shelf] if entry["key"] == act.key and entry["team"] == act.id]

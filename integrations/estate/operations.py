@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from integrations.estate import containments, deeds, firewall, reads
+from integrations.estate import business, containments, deeds, firewall, reads, repairs
 from integrations.estate.act import Act, Answer, Data
 from integrations.estate.containments import Slot
 
@@ -78,6 +78,15 @@ OPERATIONS: Mapping[str, Operation] = {
     **_pair(containments.DISABLING, "disable_account", "enable_account"),
     **_pair(containments.QUARANTINE, "quarantine_file", "restore_file"),
     **_pair(containments.STOPPING, "stop_service", "start_service"),
+    **_pair(business.MAIL_QUARANTINE, "quarantine_email", "release_email"),
+    **_pair(business.REVOCATION, "revoke_credential", "restore_credential"),
+    **_pair(business.FAIL_OVER, "fail_over", "fail_back"),
+    **_pair(business.SEGMENT, "segment_network", "join_network"),
+    **_pair(business.LOCK, "lock_device", "unlock_device"),
+    **{
+        verb: _deed(partial(repairs.do, repair), partial(repairs.inspect, repair))
+        for verb, repair in repairs.REPAIRS.items()
+    },
     **{name: operation for kind in firewall.KINDS for name, operation in _block(kind).items()},
     "end_flows": Operation(methods={"apply": firewall.end_flows}),
     "revoke_sessions": _deed(deeds.revoke_sessions, deeds.inspect_sessions),
@@ -85,9 +94,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "kill_process": _deed(deeds.kill_process, deeds.inspect_process),
     "notify": _deed(deeds.notify, partial(deeds.inspect_board, shelf="notifications")),
     "open_ticket": _deed(deeds.open_ticket, partial(deeds.inspect_board, shelf="tickets"), keyed=True),
+    "update_ticket": _deed(deeds.update_ticket, partial(deeds.inspect_board, shelf="comments")),
+    "request_change": _deed(deeds.request_change, partial(deeds.inspect_board, shelf="changes"), keyed=True),
+    "share_intel": _deed(deeds.share_intel, partial(deeds.inspect_board, shelf="shared"), keyed=True),
     "look_up": _read(reads.look_up),
     "verify_clean": _read(reads.search),
     "watch": _read(reads.search),
+    "snapshot_host": _read(reads.list_snapshot),
     "collect_evidence": _read(reads.list_evidence),
     "fetch_evidence": _read(reads.fetch_evidence),
     "resolve": _read(reads.resolve, "other"),

@@ -12,9 +12,12 @@ from typing import Any
 from integrations.estate.act import Data, stamp
 from integrations.estate.content import sha256_of
 
-VERSION = 1
+VERSION = 2
 C2_ADDRESS = "203.0.113.66"
 C2_DOMAIN = "cdn-update.example"
+PHISHER = "billing@invoice-desk.example"
+WORKSTATIONS = "10.20.1.0/24"
+KEY = "AKIAEXAMPLE7781"
 _DROPPER: Data = {"seed": "invoice_7781.scr", "size": 24_576, "marked": True}
 MALWARE_SHA256 = sha256_of(_DROPPER)
 _CARRIER: Data = {"address": "198.51.100.20", "port": 443}
@@ -30,14 +33,20 @@ def sample_estate(now: datetime) -> Data:
         "hosts": {host["id"]: host for host in _hosts(now)},
         "leases": _leases(now),
         "accounts": {account["id"]: account for account in _accounts(now)},
+        "mailboxes": _mailboxes(now),
+        "keys": {KEY: {"id": KEY, "owner": "svc-backup", "seen_in": "a public repository", "revoked": None}},
+        "services": {"freight-portal": {"id": "freight-portal", "sites": ["vienna", "graz"], "failed_over": None}},
+        "networks": {WORKSTATIONS: {"id": WORKSTATIONS, "hosts": ["ws-0147", "ws-0152", "ws-0160"], "segmented": None}},
+        "repairs": {},
         "rules": {},
         "intel": {
             C2_ADDRESS: {"verdict": "malicious", "confidence": 95},
             C2_DOMAIN: {"verdict": "malicious", "confidence": 90},
+            PHISHER: {"verdict": "malicious", "confidence": 92},
             MALWARE_SHA256: {"verdict": "malicious", "confidence": 97},
             "198.51.100.20": {"verdict": "benign", "confidence": 90},
         },
-        "board": {"notifications": [], "tickets": []},
+        "board": {"notifications": [], "tickets": [], "comments": [], "changes": [], "shared": []},
         "ended": {},
         "answers": {},
         "later": [],
@@ -71,6 +80,11 @@ def _hosts(now: datetime) -> list[Data]:
             now, "srv-files-01", os="Debian 12", tags=["server"], groups=["file-servers"],
             owner="a.admin", addresses=["10.20.0.21"], services=["smbd", "backup-agent"],
         ),
+        _host(
+            now, "srv-web-01", os="Debian 12", tags=["server"], groups=["web-servers"],
+            owner="a.admin", addresses=["10.20.2.31"], services=["nginx", "freight-portal"],
+        ),
+        _host(now, "nb-0201", os="Windows 11", tags=["laptop"], groups=["laptops"], owner="k.lind"),
     ]  # fmt: skip
 
 
@@ -115,8 +129,13 @@ def _host(now: datetime, ident: str, *, infected: bool = False, **facts: Any) ->
         "killed": {},
         "files": files,
         "connections": [],
+        "autostarts": [r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run\Invoice"] if infected else [],
+        "updates": [],
+        "workarounds": [],
         "log": log,
         "isolated": None,
+        "locked": None,
+        "wiped": None,
         **facts,
     }
 
@@ -152,6 +171,23 @@ def _accounts(now: datetime) -> list[Data]:
     ]
 
 
+def _mailboxes(now: datetime) -> dict[str, Data]:
+    """Three mailboxes; one has got a phishing message and a rule that its owner did not make."""
+    phishing: Data = {
+        "id": "<7781@invoice-desk.example>", "from": PHISHER, "subject": "Overdue invoice 7781",
+        "at": stamp(now - timedelta(hours=3)), "quarantined": None,
+    }  # fmt: skip
+    forward: Data = {"id": "rule-1", "does": "forward to collect@invoice-desk.example and delete"}
+    return {
+        f"{owner}@meridian.example": {
+            "id": f"{owner}@meridian.example",
+            "messages": [phishing] if owner == "m.ruiz" else [],
+            "rules": [forward] if owner == "m.ruiz" else [],
+        }
+        for owner in ("j.doe", "m.ruiz", "k.lind")
+    }
+
+
 def _account(now: datetime, ident: str, *, on: list[str] | None = None, **facts: Any) -> Data:
     since = stamp(now - timedelta(hours=9))
     return {
@@ -164,6 +200,7 @@ def _account(now: datetime, ident: str, *, on: list[str] | None = None, **facts:
         "disabled": None,
         "sessions": [{"id": f"{ident}-{n}", "host": host, "since": since} for n, host in enumerate(on or [], 1)],
         "sessions_revoked": None,
+        "consents": ["Calendar Sync Plus"] if ident == "m.ruiz" else [],
         "password_changed_at": stamp(now - timedelta(days=60)),
         "password_reset": None,
         **facts,

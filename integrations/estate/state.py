@@ -17,7 +17,10 @@ from typing import Any
 from integrations.estate.act import Data
 from integrations.estate.sample import VERSION, sample_estate
 
-_PARTS = ("hosts", "leases", "accounts", "rules", "intel", "board", "ended", "answers", "later")
+_PARTS = (
+    "hosts", "leases", "accounts", "mailboxes", "keys", "services", "networks", "rules", "intel", "board", "repairs",
+    "ended", "answers", "later",
+)  # fmt: skip
 
 
 class Store:

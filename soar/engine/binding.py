@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from soar.engine import elements
+from soar.engine import elements, scopes
 from soar.engine.run_state import RunState
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
@@ -22,7 +22,7 @@ def variables_at(playbook: Playbook, state: RunState, occurrence: str) -> dict[s
     Of several visits of a step the latest one counts, one in a branch around the occurrence before
     one elsewhere.
     """
-    values = dict(state.variables)
+    values = scopes.seen_at(state.variables, state.steps, occurrence)
     near: dict[str, Any] = {}
     for visit in state.steps.values():
         soar = playbook.workflow[visit.step_id].soar
@@ -79,7 +79,8 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
 
     In this order: what was given, what `from` finds in `scope` (`{"alert": ..., "incident": ...,
     "scope": ...}`), the default. Durations become seconds. Raises Invalid with every problem: a required
-    value that is missing or empty, a wrong type, of a list's element too, a name that the playbook does not know.
+    value that is missing or empty (an external one is required too, CACAO 2.0, section 10.18), a wrong type, of a
+    list's element too, another value for a constant, a name that the playbook does not know.
     """
     problems = [
         Problem(
@@ -88,6 +89,12 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
         )
         for name in given
         if name not in playbook.variables
+    ]  # fmt: skip
+    problems += [
+        Problem(code="constant", message=f"{name} is a constant", pointer=f"/{escaped(name)}", mend="Leave it out.")
+        for name, value in given.items()
+        if name in playbook.variables and playbook.variables[name].constant
+        and value != playbook.variables[name].default
     ]  # fmt: skip
     values: dict[str, Any] = {}
     for name, variable in playbook.variables.items():
@@ -98,7 +105,8 @@ def initial_inputs(playbook: Playbook, scope: Mapping[str, Any], given: Mapping[
             value = variable.default
         if value is None and variable.type == "list" and not variable.required:
             value = []
-        if variable.required and value in (None, "", [], {}, ()):
+        required = variable.required or (variable.external and not playbook.slug)  # ours say `required` themselves
+        if required and value in (None, "", [], {}, ()):
             source = f" ({variable.from_} is empty)" if variable.from_ else ""
             message = f"{name} needs a value{source}"
             problems.append(Problem(code="missing_value", message=message, pointer=f"/{name}", mend=f"Give {name}."))

@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 from soar.guards.approval import digest_of
 from soar.guards.case import ApprovalFacts, Case, Vote
-from soar.model import EntityKind, Observable, Verdict
+from soar.model import Entity, EntityKind, Observable, Target, Verdict
+from soar.playbook import markings
+from soar.playbook.document import to_document
+from soar.playbook.markings import Tlp
 from soar.store import actions, incidents, people, runs
 from soar.store.rows import ActionRow
 from soar.store.statement import Statement
@@ -31,6 +34,29 @@ class Asked:
     persons: int
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What an incident knows around one target, read at once: its name and entity, who confirmed, what is stopped."""
+
+    name: str
+    entity: Entity | None
+    confirmer: str
+    switches: frozenset[str]
+
+
+def around(conn: sa.Connection, incident_id: str, target: Target) -> Around:
+    """What is known of a target now. The name of one that is not in scope is its id."""
+    wanted = {"of": incident_id, "of_kind": target.kind.value, "named": target.id}
+    found = _AROUND.run(conn, wanted).all()
+    known = found[0]
+    return Around(
+        name=target.id if known.name is None else known.name,
+        entity=incidents.entity_of(known) if known.entity is not None else None,
+        confirmer=known.confirmed_by or "",
+        switches=frozenset(row.thrown for row in found if row.thrown is not None),
+    )
+
+
 def gather(
     conn: sa.Connection,
     action: ActionRow,
@@ -41,8 +67,10 @@ def gather(
     asked: Asked | None,
     run: Any | None = None,
     waiting_since: datetime | None = None,
+    known: Around | None = None,
 ) -> Case:
-    """The case of a stored action. `asked` is the approval that its step wants, if any.
+    """The case of a stored action. `asked` is the approval that its step wants, if any; `known` was read
+    in this same transaction.
 
     What no guard would look at is not read: no evidence where none is destroyed. What caps count is
     filled in by soar.engine.limits.
@@ -50,39 +78,45 @@ def gather(
     verb = VERBS[action.verb]
     if run is None and action.run_id:
         run = runs.get(conn, action.run_id)
-    wanted = {"of": action.incident_id, "of_kind": action.target.kind.value, "named": action.target.id}
-    known: Any = _KNOWN.run(conn, wanted).first()
-    confirmer = known.confirmed_by or ""
+    known = known or around(conn, action.incident_id, action.target)
     starter = run.started_by if run and not run.automatic else ""
     taken, box_started = _evidence(conn, action) if verb.destroys else (frozenset(), None)
     return Case(
         verb=verb,
         target=action.target,
         now=now,
-        entity=incidents.entity_of(known) if known.entity is not None else None,
+        entity=known.entity,
         observable=observable_of(conn, action),
         params=action.params,
         adapter=action.adapter,
         direction="revert" if action.undo_of else "apply",
         automatic=bool(run.automatic) if run else False,
         starter_id=starter,
-        confirmer_id=confirmer,
+        confirmer_id=known.confirmer,
         urgency=_urgency(urgency),
         ground=ground,
         collected=taken,
         box_started=min(began) if (began := [at for at in (box_started, waiting_since) if at]) else None,
         approved_skip_evidence=_asked_without_evidence(action),
         victim_addresses=_victims(conn, action),
-        switches=frozenset(each.name for each in _THROWN.run(conn, {}).all()),
-        approval=_approval(conn, action, asked, starter or confirmer, now),
+        switches=known.switches,
+        approval=_approval(conn, action, asked, starter or known.confirmer, now),
         action_digest=action.digest,
+        marking=marking_of(conn, run.playbook_digest) if run else None,
     )
 
 
-_KNOWN = Statement(
-    sa.select(
-        incidents_table.c.confirmed_by, scope.c.entity,
-    )
+def marking_of(conn: sa.Connection, playbook_digest: str) -> Tlp | None:
+    """The level that a playbook is marked with."""
+    if playbook_digest not in _MARKINGS:
+        _MARKINGS[playbook_digest] = markings.read(to_document(runs.playbook(conn, playbook_digest))).level
+    return _MARKINGS[playbook_digest]
+
+
+_MARKINGS: dict[str, Tlp | None] = {}
+"""By digest, which names one content for ever."""
+_AROUND = Statement(
+    sa.select(incidents_table.c.confirmed_by, scope.c.name, scope.c.entity, switches.c.name.label("thrown"))
     .outerjoin_from(
         incidents_table, scope,
         sa.and_(
@@ -90,10 +124,10 @@ _KNOWN = Statement(
             scope.c.entity_id == sa.bindparam("named"),
         ),
     )
+    .outerjoin(switches, sa.true())
     .where(incidents_table.c.id == sa.bindparam("of"))
 )  # fmt: skip
-"""Of one target in one incident: who confirmed it, and what is known of the target."""
-_THROWN = Statement(sa.select(switches.c.name))
+"""Of one target in one incident, with every kill switch that is on: a row for each, or one with none."""
 _BLOCKS = frozenset(BLOCK_VERB.values())
 
 
@@ -146,17 +180,20 @@ def _evidence(conn: sa.Connection, action: ActionRow) -> tuple[frozenset[str], d
         )
         if row.called_at
     ]
-    return collected(conn, action), min(began) if began else None
+    return collected(conn, action.incident_id, action.target), min(began) if began else None
 
 
-def collected(conn: sa.Connection, action: ActionRow) -> frozenset[str]:
-    """The classes of evidence that were taken from this action's target in its incident."""
-    taken = conn.execute(
-        sa.select(evidence_items.c.evidence_class)
-        .distinct()
-        .where(evidence_items.c.incident_id == action.incident_id, evidence_items.c.source == action.target.id)
-    )
-    return frozenset(taken.scalars())
+def collected(conn: sa.Connection, incident_id: str, target: Target) -> frozenset[str]:
+    """The classes of evidence that were taken from a target in an incident."""
+    taken = _TAKEN.run(conn, {"of": incident_id, "named": target.id}).all()
+    return frozenset(row.evidence_class for row in taken)
+
+
+_TAKEN = Statement(
+    sa.select(evidence_items.c.evidence_class)
+    .distinct()
+    .where(evidence_items.c.incident_id == sa.bindparam("of"), evidence_items.c.source == sa.bindparam("named"))
+)
 
 
 def _approval(

@@ -14,6 +14,8 @@ Rules
 - After success a branch goes on at on_success or on_completion, after failure at on_failure or
   on_completion. With none of these the branch has failed; in the main branch the playbook's
   workflow_exception is entered, once.
+- What a step brings is kept with it; `out_args` write it to the innermost variable of that name, and a
+  step whose result does not fit there has failed.
 - An opener (parallel, if, while, switch) waits for all its branches. It fails when one of them failed,
   after the others have ended. Handlers run in the branch that failed; the end of a handler that does
   not continue ends that branch as failed.
@@ -38,7 +40,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from soar.engine import routes
+from soar.engine import routes, scopes
 from soar.engine.binding import variables_at
 from soar.engine.routes import members
 from soar.engine.run_state import UNDER_WAY, Branch, Occurrence, RunState
@@ -58,6 +60,7 @@ from soar.engine.signals import (
     TimerFired,
 )
 from soar.engine.turn import Turn, broken
+from soar.errors import Invalid
 from soar.playbook.durations import in_seconds
 from soar.playbook.model import (
     ActionStep,
@@ -112,7 +115,7 @@ def skippable(playbook: Playbook, state: RunState) -> list[str]:
 
 
 def _acts(playbook: Playbook, visit: Occurrence) -> bool:
-    return isinstance(playbook.workflow[visit.step_id], ActionStep)
+    return routes.performs(playbook.workflow[visit.step_id])
 
 
 class _Turn(Turn):
@@ -162,7 +165,7 @@ class _Turn(Turn):
         if visit is None or visit.status != "running" or visit.attempt != event.attempt:
             return
         step = self.playbook.workflow[visit.step_id]
-        if isinstance(step, ActionStep):
+        if isinstance(step, ActionStep | PlaybookActionStep):
             self._performed(visit, step, event)
         elif visit.asked == "prepare":
             self._prepared(visit, step, event)
@@ -235,17 +238,22 @@ class _Turn(Turn):
         self._under_way(visit)
 
     def _begin(self, visit: Occurrence) -> None:
-        self._under_way(self.move(visit, "go"))
+        step = self.playbook.workflow[visit.step_id]
+        if step.step_variables:
+            try:
+                self._under_way(self.move(visit, "go", variables=scopes.own(step)))
+            except Invalid as error:
+                self._settle(self.move(visit, "go"), "failed", reason=error.message)
+        else:
+            self._under_way(self.move(visit, "go"))
 
     def _under_way(self, visit: Occurrence) -> None:
         step = self.playbook.workflow[visit.step_id]
-        if isinstance(step, ActionStep):
+        if routes.performs(step):
             self._perform(visit)
             return
         self.arm_timeout(visit, step)
-        if isinstance(step, PlaybookActionStep):
-            self._settle(visit, "failed", reason="a playbook inside a playbook is not supported yet")
-        elif not isinstance(step, ParallelStep):
+        if not isinstance(step, ParallelStep):
             self._ask_condition(visit, step)
         elif step.soar and (step.soar.together or step.soar.approval):
             self.ask(visit, "prepare")
@@ -254,18 +262,24 @@ class _Turn(Turn):
 
     def _perform(self, visit: Occurrence) -> None:
         step = self.playbook.workflow[visit.step_id]
-        kind = routes.kind_of(step) if isinstance(step, ActionStep) else "action"
+        kind = routes.kind_of(step) if isinstance(step, ActionStep | PlaybookActionStep) else "action"
         self.say(visit, kind)
         self.arm_timeout(visit, step)
 
-    def _performed(self, visit: Occurrence, step: ActionStep, event: StepEnded) -> None:
+    def _performed(self, visit: Occurrence, step: Step, event: StepEnded) -> None:
         retry = step.soar.retry if step.soar else None
         if event.result == "failed" and retry is not None and visit.attempt < retry.max:
             pause = min(retry.backoff * 2 ** (visit.attempt - 1), LONGEST_BACKOFF)
             visit = self.move(visit, "again", attempt=visit.attempt + 1, reason=event.reason)
             self.todo.append(Arm(occurrence=visit.id, attempt=visit.attempt, kind="retry", seconds=pause))
-        else:
-            self._settle(visit, event.result, outputs=event.outputs, reason=event.reason)
+            return
+        result, reason = event.result, event.reason
+        if result != "failed":
+            try:
+                scopes.write(self.playbook, step, visit.id, event.outputs, self.variables, self.steps)
+            except Invalid as error:
+                result, reason = "failed", error.message
+        self._settle(self.steps[visit.id], result, outputs=event.outputs, reason=reason)
 
     def _timed_out(self, visit: Occurrence, *, opener: bool) -> None:
         if opener:

@@ -44,6 +44,9 @@ def pause_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
     _set(tx, run, status="paused", reason=f"paused by {by.name}: {reason}")
     incidents.event(tx, run.incident_id, Kind.RUN_PAUSED, actor=by, data={"run": run_id}, values={"why": reason})
     running.feed(tx, run, PauseRequested())
+    for called in runs.calls(tx.conn, run_id):
+        if runs.get(tx.conn, called).status == "running":
+            pause_run(tx, called, by, reason)
 
 
 def resume_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
@@ -57,6 +60,9 @@ def resume_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
     for work_id in tx.conn.execute(waiting.order_by(work_table.c.id)).scalars().all():
         work.wake(tx, work_id)
     running.feed(tx, run, ResumeRequested())
+    for called in runs.calls(tx.conn, run_id):
+        if runs.get(tx.conn, called).status == "paused":
+            resume_run(tx, called, by, reason)
 
 
 def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
@@ -69,6 +75,8 @@ def cancel_run(tx: Tx, run_id: str, by: Actor, reason: str) -> None:
         actions.move(tx, action, State.CANCELLED, actor=by, summary=reason)
     incidents.event(tx, run.incident_id, Kind.RUN_CANCELLED, actor=by, data={"run": run_id}, values={"why": reason})
     running.feed(tx, run, CancelRequested(reason=reason))
+    for called in runs.calls(tx.conn, run_id):
+        cancel_run(tx, called, by, reason)
 
 
 def retry_run(tx: Tx, run_id: str, by: Actor, reason: str, occurrence: str = "") -> None:

@@ -6,10 +6,12 @@ an older generation finds nothing to do. A jump of the wall clock fires nothing 
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -99,6 +101,14 @@ def sweep(parts: Parts) -> None:
         log.warning("claims_freed", claims=freed)
 
 
+def end_overlong(parts: Parts) -> None:
+    """End the steps that have gone on for longer than any may."""
+    with parts.store.read() as conn:
+        late = work.older(conn, parts.clock.now() - parts.longest_step)
+    for run_id, occurrence in late:
+        parts.store.write(partial(running.outlived, run_id=run_id, occurrence=occurrence))
+
+
 def note_clock(parts: Parts) -> None:
     """Write down a jump of the wall clock, if there was one."""
     step = parts.clock.step()
@@ -109,7 +119,8 @@ def note_clock(parts: Parts) -> None:
 
 def poll(parts: Parts, stop: threading.Event, bell: threading.Event) -> None:
     """Fire timers and sweep claims until told to stop; sleeps until the next timer, or until the bell rings."""
-    swept = 0.0
+    swept = looked = -math.inf
+    seldom = min(3600.0, parts.longest_step.total_seconds() / 4)
     while not stop.is_set():
         at = None
         try:
@@ -117,6 +128,9 @@ def poll(parts: Parts, stop: threading.Event, bell: threading.Event) -> None:
             if time.monotonic() - swept > parts.sweep_seconds:
                 sweep(parts)
                 swept = time.monotonic()
+            if time.monotonic() - looked > seldom:
+                end_overlong(parts)
+                looked = time.monotonic()
             fire_due(parts, stop)
             with parts.store.read() as conn:
                 at = timers.next_at(conn)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -18,12 +18,14 @@ from soar import canonical
 from soar.errors import NotFound
 from soar.events import Kind
 from soar.ids import new_id
-from soar.model import ENGINE, Actor
+from soar.model import ENGINE, Actor, JsonObject
 from soar.protocol import ON_REGISTER, STANDING, UNSETTLED, State
 from soar.release import Disposition
 from soar.store import actions, locks, streams, tasks, work
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
+from soar.store.statement import Statement, literally
+from soar.store.tables import actions as action_table
 from soar.store.tables import effects, holds
 from soar.verbs import VERBS, OnExpiry
 
@@ -39,7 +41,14 @@ _NOT_OURS = {
 }
 
 
-def params_digest(action: ActionRow) -> str:
+class Sent(Protocol):
+    """An action, or the part of its row that says what it was sent with."""
+
+    @property
+    def params(self) -> JsonObject: ...
+
+
+def params_digest(action: Sent) -> str:
     """What makes two effects on one target the same: their parameters, the time they last aside."""
     lasting = {name: value for name, value in action.params.items() if name != "duration"}
     return hashlib.sha256(canonical.dumps(lasting)).hexdigest()
@@ -59,15 +68,22 @@ def lock(tx: Tx, action: ActionRow) -> None:
 
 def standing(conn: sa.Connection, action: ActionRow) -> Any | None:
     """The effect that this action would bring about, if it stands already because of us."""
-    return conn.execute(
-        sa.select(effects).where(
-            effects.c.adapter == action.adapter,
-            effects.c.verb == action.verb,
-            effects.c.target == str(action.target),
-            effects.c.params_digest == params_digest(action),
-            effects.c.ended_at.is_(None),
-        )
-    ).first()
+    return _STANDS.run(conn, {**_named(action), "digest": params_digest(action)}).first()
+
+
+def _named(action: ActionRow) -> dict[str, str]:
+    return {"by": action.adapter, "does": action.verb, "to": str(action.target)}
+
+
+_STANDS = Statement(
+    sa.select(effects).where(
+        effects.c.adapter == sa.bindparam("by"),
+        effects.c.verb == sa.bindparam("does"),
+        effects.c.target == sa.bindparam("to"),
+        effects.c.params_digest == sa.bindparam("digest"),
+        effects.c.ended_at.is_(None),
+    )
+)
 
 
 def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
@@ -78,14 +94,13 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
     expires = tx.now + timedelta(seconds=action.lease_seconds) if action.lease_seconds else None
     if effect is None:
         effect_id = new_id()
-        tx.conn.execute(
-            effects.insert().values(
-                id=effect_id, adapter=action.adapter, verb=action.verb, target=str(action.target),
-                params_digest=params_digest(action), state=State.ACTIVE.value, since=tx.now, verified_at=tx.now,
-                expires_at=expires, action_id=action.id, handle=action.handle,
-                prior=action.prior, generation=1,
-            )
-        )  # fmt: skip
+        row = {
+            **_NEW_EFFECT, "id": effect_id, "adapter": action.adapter, "verb": action.verb,
+            "target": str(action.target), "params_digest": params_digest(action), "state": State.ACTIVE.value,
+            "since": tx.now, "verified_at": tx.now, "expires_at": expires, "action_id": action.id,
+            "handle": action.handle, "prior": action.prior, "generation": 1,
+        }  # fmt: skip
+        tx.run(_PLACE, row)
         work.arm(tx, tx.now + FIRST_LOOK, "drift", effect_id)
     else:
         effect_id = effect.id
@@ -97,14 +112,20 @@ def place(tx: Tx, action: ActionRow, owner: str, reason: str) -> ActionRow:
     if verb.on_expiry is OnExpiry.HOLD:
         review_at = tx.now + timedelta(seconds=action.review_seconds or DEFAULT_REVIEW)
         work.arm(tx, review_at, "review", hold_id, 1)
-    tx.conn.execute(
-        holds.insert().values(
-            id=hold_id, effect_id=effect_id, incident_id=action.incident_id, action_id=action.id, owner=owner,
-            reason=reason, review_at=review_at, expires_at=expires, placed_at=tx.now, overdue=False,
-        )
-    )  # fmt: skip
+    hold = {
+        "id": hold_id, "effect_id": effect_id, "incident_id": action.incident_id, "action_id": action.id,
+        "owner": owner, "reason": reason, "review_at": review_at, "expires_at": expires, "placed_at": tx.now,
+        "ended_at": None, "end_reason": None, "overdue": False, "generation": 1,
+    }  # fmt: skip
+    tx.run(_HOLD, hold)
     _event(tx, action, Kind.HOLD_PLACED, effect_id, hold_id, {"owner": owner, "reason": reason})
     return actions.move(tx, action, State.ACTIVE, effect_id=effect_id)
+
+
+_NEW_EFFECT: dict[str, Any] = {
+    **dict.fromkeys(("ended_at", "disposition", "checked_at", "trouble")), "disposition_why": "", "repairs": 0,
+}  # fmt: skip
+_PLACE, _HOLD = Statement(effects.insert().values(seen=sa.null())), Statement(holds.insert())
 
 
 def _join(tx: Tx, effect: Any, action: ActionRow, expires: datetime | None) -> None:
@@ -128,23 +149,34 @@ def outlasts(effect: Any, action: ActionRow, now: datetime) -> bool:
     return not action.lease_seconds or now + timedelta(seconds=action.lease_seconds) > effect.expires_at
 
 
-def in_the_way(conn: sa.Connection, action: ActionRow) -> str:
-    """Why this action must wait: another one is about to bring the same effect about, or to end it."""
-    digest = params_digest(action)
-    same = [
-        other
-        for other in actions.find(conn, target=str(action.target), states=UNSETTLED, verbs=(action.verb,))
-        if other.id != action.id and other.adapter == action.adapter and params_digest(other) == digest
-    ]
-    if same:
-        return f"another call of the same is not settled yet (action {same[0].id})"
-    effect = standing(conn, action)
+def in_the_way(conn: sa.Connection, action: ActionRow, effect: Any | None) -> str:
+    """Why this action must wait: another one is about to bring the same effect about, or to end it.
+
+    `effect`: what stands already.
+    """
+    for other in _UNSETTLED_CALLS.run(conn, {**_named(action), "but": action.id}).all():
+        if params_digest(other) == params_digest(action):
+            return f"another call of the same is not settled yet (action {other.id})"
     ending = (State.REVERTING, State.REVERT_FAILED)
     if effect is not None and any(
         row.effect_id == effect.id for row in actions.find(conn, target=effect.target, states=ending)
     ):
         return "what stands there is just being ended"
     return ""
+
+
+_UNSETTLED_CALLS = Statement(
+    sa.select(action_table.c.id, action_table.c.params)
+    .where(
+        action_table.c.adapter == sa.bindparam("by"),
+        action_table.c.verb == sa.bindparam("does"),
+        action_table.c.target == sa.bindparam("to"),
+        action_table.c.id != sa.bindparam("but"),
+        action_table.c.state.in_(literally(UNSETTLED)),
+    )
+    .order_by(action_table.c.id)
+)
+"""What was sent through this adapter to bring the same about, and may still do so."""
 
 
 def unsettled(conn: sa.Connection, incident_id: str | None) -> list[ActionRow]:

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from soar.clock import boot_seconds
-from soar.engine import approving, limits, planning, releasing
+from soar.engine import approving, casefile, commanding, limits, planning, releasing
 from soar.engine.binding import variables_at
 from soar.engine.job import Job, Parked
 from soar.engine.outcomes import Context
 from soar.engine.parts import Parts
 from soar.engine.prepare import Look, consider, intend, look
+from soar.engine.run_state import RunState
 from soar.errors import Conflict, Invalid, NotFound
 from soar.events import moment, stamp
 from soar.model import ENGINE, JsonObject, Target
-from soar.playbook.model import Approval, Soar
+from soar.playbook.commands import IN_ORDER
+from soar.playbook.model import Approval, Step
 from soar.protocol import State
 from soar.store import actions
 from soar.store.rows import ActionRow
@@ -43,6 +45,8 @@ class Ahead:
     """What an earlier attempt of the step had brought about: it is not done again."""
     new: bool = False
     """Planned in the transaction that made the step's work, so that nothing can be stored yet."""
+    known: casefile.Around | None = None
+    """What was read around the target of its one action, in the transaction that enters the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Glance:
 
     row: ActionRow
     look: Look
+    state: RunState
+    """What it was planned from."""
 
 
 @dataclass(slots=True)
@@ -77,53 +83,64 @@ class Entering:
         self._took: dict[str, float] = {}
         """Seconds that the last look through each connected system took."""
 
-    def ahead(self, job: Job, occurrence: str = "", soar: Soar | None = None, attempt: int = 0) -> Ahead:
+    def ahead(self, job: Job, occurrence: str = "", step_id: str = "", attempt: int = 0) -> Ahead:
         """The actions of a step, as stored or as planned now, and a look at each that is not sent.
 
         Touches nothing. Without more it is the job's own step. Raises Invalid and NotFound for a step
         that cannot be planned.
         """
-        occurrence, soar, attempt = occurrence or job.work.occurrence, soar or job.soar, attempt or job.work.attempt
+        occurrence, attempt = occurrence or job.work.occurrence, attempt or job.work.attempt
+        step = job.playbook.workflow[step_id or job.work.step_id]
         with self.parts.store.read() as conn:
             rows = actions.of_step(conn, f"run:{job.run.id}", occurrence, attempt)
             earlier = _earlier(conn, job, occurrence, attempt)
             left_out: Mapping[str, str] = {}
             if not rows:
-                rows, left_out = self._plan(conn, job, occurrence, soar, attempt, earlier)
+                rows, left_out = self._plan(conn, job, occurrence, step, attempt, earlier)
         looks = {row.id: self._look(row) for row in rows if row.state is State.PLANNED}
         return Ahead(occurrence, attempt, tuple(rows), looks, left_out, tuple(earlier))
 
-    def foresee(self, conn: sa.Connection, job: Job) -> ActionRow | None:
-        """The action of a step that is likely to follow, where a look at its target costs next to nothing.
+    def glance(self, job: Job) -> Glance | None:
+        """Plan a step that is likely to follow, and look at its target, where that costs next to nothing.
 
-        None for a step of several actions, and where the connected system was slow the last time: what
-        is known of the step before must not wait. Raises Invalid and NotFound.
+        None for a step of several actions, for one whose actions stand in the database, for one that cannot
+        be planned, and where the connected system was slow the last time: what is known of the step before
+        must not wait.
         """
-        rows, _ = self._plan(conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
-        quick = len(rows) == 1 and self._took.get(rows[0].adapter, QUICK) < QUICK
-        return rows[0] if quick else None
-
-    def glance(self, row: ActionRow) -> Glance:
-        """Look at the target of what is likely to follow."""
-        return Glance(row, self._look(row))
+        if planning.reads(job.soar) or not job.soar.verb:
+            return None
+        try:
+            rows = self._unread(job)
+        except (Invalid, NotFound):  # said where the step is performed
+            return None
+        if len(rows) != 1 or self._took.get(rows[0].adapter, QUICK) >= QUICK:
+            return None
+        return Glance(rows[0], self._look(rows[0]), job.state)
 
     def enter_after(self, tx: Tx, job: Job, glanced: Glance) -> Entered | None:
         """Enter a step whose work was just made in this transaction.
 
-        It is planned here, from what is true now; only the look is older. None where that look was at
-        something else, and where nothing can be planned: the step is then entered by itself.
+        What was planned holds if the run stands where it was planned from; what that does not say (a name,
+        an entity, what is stopped) is read here. Else it is planned here. None where the look was at something
+        else, and where nothing can be planned: the step is then entered by itself.
         """
-        try:
-            rows, left_out = self._plan(tx.conn, job, job.work.occurrence, job.soar, job.work.attempt, ())
-        except (Invalid, NotFound):
+        row = glanced.row if glanced.state is job.state else self._other(job, glanced)
+        if row is None or row.step_path != job.work.occurrence:
             return None
-        if [_same(row) for row in rows] != [_same(glanced.row)]:
-            return None
-        looks = {rows[0].id: glanced.look}
+        known = casefile.around(tx.peek, row.incident_id, row.target)
+        row = row.but(target_name=known.name)
         # In the main branch nothing is stored before its work is; a group stores its members' actions first.
         new = not job.work.branch
-        ahead = Ahead(job.work.occurrence, job.work.attempt, tuple(rows), looks, left_out, new=new)
+        ahead = Ahead(job.work.occurrence, job.work.attempt, (row,), {row.id: glanced.look}, new=new, known=known)
         return self.enter(tx, job, ahead, FRESH)
+
+    def _other(self, job: Job, glanced: Glance) -> ActionRow | None:
+        """The action of a step whose run has moved on since the look, if the look is good for it."""
+        try:
+            rows = [] if planning.reads(job.soar) or not job.soar.verb else self._unread(job)
+        except (Invalid, NotFound):
+            return None
+        return rows[0] if [_same(row) for row in rows] == [_same(glanced.row)] else None
 
     def _look(self, row: ActionRow) -> Look:
         began = time.monotonic()
@@ -132,16 +149,29 @@ class Entering:
         return found
 
     def _plan(
-        self, conn: sa.Connection, job: Job, occurrence: str, soar: Soar, attempt: int, earlier: Sequence[ActionRow]
+        self, conn: sa.Connection, job: Job, occurrence: str, step: Step, attempt: int, earlier: Sequence[ActionRow]
     ) -> tuple[list[ActionRow], Mapping[str, str]]:
         variables = variables_at(job.playbook, job.state, occurrence)
-        plan = planning.plan_step(self.parts, conn, job.run.incident_id, job.run.id, soar, variables)
-        done = {(row.verb, row.target) for row in earlier}
-        rows = planning.rows_of(
-            plan.without(done), run=job.run, step_path=occurrence, step=soar.slug, generation=attempt,
-            caller=_caller(job), now=self.parts.clock.now(),
+        plan = commanding.plan_step(
+            self.parts, conn, job.run.incident_id, job.run.id, job.playbook, step, variables
         )  # fmt: skip
-        return rows, dict(plan.left_out)
+        done = [_what(row) for row in earlier]
+        wanted = [each for each in plan.actions if _what(each) not in done]
+        return self._rows(job, occurrence, step, attempt, wanted), dict(plan.left_out)
+
+    def _unread(self, job: Job) -> list[ActionRow]:
+        """The actions of a step that is planned without reading anything."""
+        variables = variables_at(job.playbook, job.state, job.work.occurrence)
+        wanted = planning.plan_unread(self.parts, job.run.incident_id, job.soar, variables)
+        return self._rows(job, job.work.occurrence, job.playbook.workflow[job.work.step_id], job.work.attempt, wanted)
+
+    def _rows(
+        self, job: Job, occurrence: str, step: Step, attempt: int, wanted: Sequence[planning.Planned]
+    ) -> list[ActionRow]:
+        return planning.rows_of(
+            wanted, run=job.run, step_path=occurrence, step=step.soar.slug if step.soar else step.label,
+            generation=attempt, caller=_caller(job), now=self.parts.clock.now(),
+        )  # fmt: skip
 
     def enter(self, tx: Tx, job: Job, ahead: Ahead, standing: Standing) -> Entered:
         """Store what was planned, ask the guards, and where nothing waits store the first intent."""
@@ -162,7 +192,7 @@ class Entering:
 
     def may_go(self, row: ActionRow, rows: Sequence[ActionRow]) -> bool:
         """Canaries first: the others go once these are verified."""
-        return not self.parts.policy.canary or row.id in limits.wave(rows, self.parts.policy).go
+        return not limits.waves(rows, self.parts.policy) or row.id in limits.wave(rows, self.parts.policy).go
 
     def considered(
         self, tx: Tx, job: Job, ahead: Ahead, named: Approval | None
@@ -175,7 +205,7 @@ class Entering:
         approval = self._approval(tx, rows, named)
         context = self.context(job, approval)
         return [
-            consider(tx, self.parts, row, context, ahead.looks[row.id])
+            consider(tx, self.parts, row, context, ahead.looks[row.id], ahead.known)
             if row.state is State.PLANNED and row.id in ahead.looks
             else row
             for row in rows
@@ -239,6 +269,11 @@ def _earlier(conn: sa.Connection, job: Job, occurrence: str, attempt: int) -> li
     """What earlier attempts of a step have brought about and what still is so."""
     rows = [row for turn in range(1, attempt) for row in actions.of_step(conn, f"run:{job.run.id}", occurrence, turn)]
     return [row for row in rows if row.state in STILL_SO]
+
+
+def _what(each: ActionRow | planning.Planned) -> tuple[str, Target, JsonObject]:
+    """What an action brings about: of a command all that it says, of a verb its target."""
+    return each.verb, each.target, each.params if each.verb in IN_ORDER else {}
 
 
 def _same(row: ActionRow) -> tuple[str, str, Target, JsonObject, str | None]:

@@ -17,7 +17,8 @@ from soar.engine.parts import Parts
 from soar.guards.case import Case, Counts, Judgement
 from soar.guards.judge import judge
 from soar.guards.policy import AdapterLimit, Policy
-from soar.protocol import UNSENT, State
+from soar.playbook.commands import IN_ORDER
+from soar.protocol import GOOD, MOVES, UNSENT, State
 from soar.store import limits as stored
 from soar.store import work
 from soar.store.rows import ActionRow
@@ -96,7 +97,8 @@ def judged(
     `lock`: the count must still be true at the commit (an intent). `planned` are targets of the same
     verb that a plan has named before this one.
     """
-    case = replace(case, counts=counts(conn, case, action, policy, lock=lock, planned=planned))
+    counted = counts(conn, case, action, policy, lock=lock, planned=planned)
+    case = case if counted == case.counts else replace(case, counts=counted)
     verdict = judge(case, policy)
     if not any(finding.verdict == "refuse" and not finding.hard for finding in verdict.findings):
         return verdict
@@ -133,7 +135,7 @@ def _share(conn: sa.Connection, case: Case, action: ActionRow, policy: Policy) -
     return stored.group_share(conn, action, case.entity, policy.group_sizes, case.now)
 
 
-# --- canaries --------------------------------------------------------------------------------
+# --- which targets go first --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,11 @@ class Wave:
     why: str = ""
 
 
+def waves(actions: Sequence[ActionRow], policy: Policy) -> bool:
+    """Some of these actions wait for others: canaries are set, or they are commands in their order."""
+    return bool(policy.canary) or (len(actions) > 1 and any(row.verb in IN_ORDER for row in actions))
+
+
 def wave(actions: Sequence[ActionRow], policy: Policy) -> Wave:
     """Which actions of a step may go on now: its first targets alone, until enough of them are verified.
 
@@ -156,13 +163,27 @@ def wave(actions: Sequence[ActionRow], policy: Policy) -> Wave:
     satisfied, held by us already) proves nothing, so the next takes its place. What was sent is
     always gone on with. One canary that failed stops all that is unsent of its verb.
     """
-    verbs = list(dict.fromkeys(row.verb for row in actions))
-    waves = [_wave_of([row for row in actions if row.verb == verb], policy.canaries(VERBS[verb])) for verb in verbs]
+    commands = [row for row in actions if row.verb in IN_ORDER]
+    verbs = list(dict.fromkeys(row.verb for row in actions if row.verb not in IN_ORDER))
+    waves = [_in_order(commands)] if commands else []
+    waves += [_wave_of([row for row in actions if row.verb == verb], policy.canaries(VERBS[verb])) for verb in verbs]
     return Wave(
         go=_together(each.go for each in waves),
         stopped=_together(each.stopped for each in waves),
         why="; ".join(each.why for each in waves if each.why),
     )
+
+
+def _in_order(rows: Sequence[ActionRow]) -> Wave:
+    """One command after another (CACAO 2.0, section 4.5): the next goes once those before it have succeeded."""
+    unsent = [row for row in rows if row.state in UNSENT]
+    sent = frozenset(row.id for row in rows if row.state not in UNSENT)
+    bad = next((row for row in rows if not MOVES[row.state] and row.state not in GOOD), None)
+    if bad is not None:
+        why = f"{bad.verb} on {bad.target_name} is {bad.state.value}, so the commands after it are not sent"
+        return Wave(go=sent, stopped=frozenset(row.id for row in unsent), why=f"{why}: {bad.summary}")
+    first = next((row for row in rows if row.state not in GOOD), None)
+    return Wave(go=sent | {first.id} if first is not None else sent)
 
 
 def _wave_of(rows: Sequence[ActionRow], wanted: int) -> Wave:

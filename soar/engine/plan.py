@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from soar.engine import approving, binding, planning
+from soar.engine import approving, binding, commanding, planning
 from soar.engine.foresee import Foresight
 from soar.engine.parts import Parts
 from soar.engine.planning import Planned, StepPlan
@@ -122,8 +122,8 @@ class _Walk:
                 node |= {"kind": "switch", "switch": step.switch, "branches": self._branches(step.cases.items())}
             case PlaybookActionStep():
                 node |= {"kind": "playbook", "playbook": step.playbook_id}
-            case ActionStep() if soar.verb or soar.undo:
-                node |= self._act(soar, inherited)
+            case ActionStep() if soar.verb or soar.undo or commanding.by_command(step):
+                node |= self._act(step, soar, inherited)
             case ActionStep():
                 text = soar.manual or "; ".join(str(each.get("command", "")) for each in step.commands)
                 node |= {"kind": "manual", "text": text, "asks": dict(soar.outputs)}
@@ -132,7 +132,7 @@ class _Walk:
     def _branches(self, heads: Iterable[tuple[str, str]], inherited: Approval | None = None) -> list[Node]:
         return [{"when": when, "steps": self.sequence(head, inherited)} for when, head in heads if head]
 
-    def _act(self, soar: Soar, inherited: Approval | None) -> Node:
+    def _act(self, step: ActionStep, soar: Soar, inherited: Approval | None) -> Node:
         """A step that acts: its actions where they are known, else what they wait for."""
         kind = "undo" if soar.undo else "action"
         node: Node = {"kind": kind, "verb": soar.verb, "actions": [], "left_out": [], "known_after": [], "problems": []}
@@ -143,7 +143,9 @@ class _Walk:
             if missing:
                 return {**node, "known_after": missing}
             try:
-                plan = planning.plan_step(self.parts, self.conn, self.incident_id, None, soar, self.variables)
+                plan = commanding.plan_step(
+                    self.parts, self.conn, self.incident_id, None, self.playbook, step, self.variables
+                )
             except (Invalid, NotFound) as error:
                 return {**node, "problems": [error.message]}
         if soar.verb == "look_up":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from soar.verbs import BLOCK_VERB, VERBS, Verb
 
 INCIDENT = "incident"
 """The template value that stands for the incident of the run."""
+_BLOCKS = "block_indicators"
 DIRECT = "action:"
 """In front of an action's id where an undo names the action itself instead of a step."""
 
@@ -51,10 +52,6 @@ class StepPlan:
     actions: tuple[Planned, ...]
     left_out: tuple[tuple[str, str], ...] = ()
 
-    def without(self, done: Collection[tuple[str, Target]]) -> StepPlan:
-        """The plan without what was brought about already: verb and target of each."""
-        return replace(self, actions=tuple(each for each in self.actions if (each.verb, each.target) not in done))
-
 
 def plan_step(
     parts: Parts, conn: sa.Connection, incident_id: str, run_id: str | None, soar: Soar, variables: Mapping[str, Any]
@@ -66,23 +63,36 @@ def plan_step(
     """
     if soar.undo:
         return _plan_undo(conn, run_id, soar)
+    if soar.verb == _BLOCKS:
+        return _plan_blocks(parts, conn, incident_id, soar)
+    planned = plan_unread(parts, incident_id, soar, variables)
+    return StepPlan(actions=tuple(replace(each, target_name=_name(conn, incident_id, each.target)) for each in planned))
+
+
+def reads(soar: Soar) -> bool:
+    """What this step acts on stands in the database, not in the playbook and its variables."""
+    return bool(soar.undo) or soar.verb == _BLOCKS
+
+
+def plan_unread(parts: Parts, incident_id: str, soar: Soar, variables: Mapping[str, Any]) -> tuple[Planned, ...]:
+    """What this step would do, without reading anything: the targets have no names but their ids.
+
+    Not for a step that `reads`. Raises what `plan_step` raises.
+    """
     verb = VERBS[soar.verb]
     if verb.undoes:
         raise Invalid(
             f"{soar.slug}: {verb.name} takes something back; write it as undo, so that the release gate is asked"
         )
-    if verb.name == "block_indicators":
-        return _plan_blocks(parts, conn, incident_id, soar)
-    planned = [_plan_one(parts, conn, incident_id, verb, soar, scope) for scope in turns(soar, variables)]
-    return StepPlan(actions=tuple(planned))
+    return tuple(_plan_one(parts, incident_id, verb, soar, each) for each in turns(soar, variables))
 
 
 def rows_of(
-    plan: StepPlan, *, run: Any, step_path: str, step: str, generation: int, caller: str, now: datetime
+    wanted: Iterable[Planned], *, run: Any, step_path: str, step: str, generation: int, caller: str, now: datetime
 ) -> list[ActionRow]:
     """A step's actions as they will be stored, each with the key that its call will carry."""
     rows = []
-    for index, planned in enumerate(plan.actions):
+    for index, planned in enumerate(wanted):
         row = ActionRow(
             id=new_id(), origin=f"run:{run.id}", step_path=step_path, command_index=index, target=planned.target,
             target_name=planned.target_name, verb=planned.verb, generation=generation, adapter=planned.adapter,
@@ -98,13 +108,13 @@ def insert(
     tx: Tx, plan: StepPlan, *, run: Any, step_path: str, step: str, generation: int, caller: str
 ) -> list[ActionRow]:
     """Store a step's actions under their unique keys; those that stand already are returned as they are."""
-    rows = rows_of(plan, run=run, step_path=step_path, step=step, generation=generation, caller=caller, now=tx.now)
+    rows = rows_of(
+        plan.actions, run=run, step_path=step_path, step=step, generation=generation, caller=caller, now=tx.now
+    )
     return [actions.insert(tx, row) for row in rows]
 
 
-def _plan_one(
-    parts: Parts, conn: sa.Connection, incident_id: str, verb: Verb, soar: Soar, variables: Mapping[str, Any]
-) -> Planned:
+def _plan_one(parts: Parts, incident_id: str, verb: Verb, soar: Soar, variables: Mapping[str, Any]) -> Planned:
     params = {name: bind(value, variables) for name, value in (soar.with_ or {}).items()}
     if verb.target_kind is EntityKind.INCIDENT and params.get(verb.target_param) == INCIDENT:
         params[verb.target_param] = incident_id
@@ -115,7 +125,7 @@ def _plan_one(
     return Planned(
         verb=verb.name,
         target=target,
-        target_name=_name(conn, incident_id, target),
+        target_name=target.id,
         adapter=parts.adapter_for(verb.name).name,
         params=params,
         lease=int(soar.lease or 0),
@@ -181,5 +191,4 @@ def undo_of(original: ActionRow, reason: str) -> Planned:
 
 
 def _name(conn: sa.Connection, incident_id: str, target: Target) -> str:
-    row = incidents.scope_row(conn, incident_id, target)
-    return str(row.name) if row is not None else target.id
+    return incidents.scope_name(conn, incident_id, target) or target.id

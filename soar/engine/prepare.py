@@ -46,7 +46,9 @@ def look(parts: Parts, action: ActionRow) -> Look:
         return Look(blind=f"cannot be inspected: {error.message}")
 
 
-def consider(tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: Look) -> ActionRow:
+def consider(
+    tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: Look, known: casefile.Around | None = None
+) -> ActionRow:
     """Move a planned or ready action as far as what was seen and the guards allow.
 
     Ends ready, waiting (for an approval), refused, satisfied or failed; stays planned while
@@ -67,11 +69,10 @@ def consider(tx: Tx, parts: Parts, action: ActionRow, context: Context, looked: 
             return found
     case = casefile.gather(
         tx.peek, action, tx.now, run=context.run, urgency=context.urgency, ground=context.ground,
-        asked=context.asked, waiting_since=context.waiting_since,
+        asked=context.asked, waiting_since=context.waiting_since, known=known,
     )  # fmt: skip
     verdict = limits.judged(tx.peek, case, action, parts.policy, lock=True)
-    findings = [dict(finding) for finding in verdict.as_plain()["findings"]]
-    return _settle(tx, actions.note(tx, action, guards=findings), verdict)
+    return _settle(tx, actions.note(tx, action, guards=verdict.told()), verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,10 @@ def _without_a_call(tx: Tx, action: ActionRow, context: Context) -> ActionRow | 
         return outcomes.let_go(tx, action) if kept else None
     if not VERBS[action.verb].contains:
         return None
-    obstacle = effects.in_the_way(tx.peek, action)
+    effect = effects.standing(tx.peek, action)
+    obstacle = effects.in_the_way(tx.peek, action, effect)
     if obstacle:
         return actions.note(tx, action, summary=obstacle)
-    effect = effects.standing(tx.peek, action)
     if effect is not None and action.prior.get("present") and not effects.outlasts(effect, action, tx.now):
         return outcomes.second_hold(tx, action, context)
     return None

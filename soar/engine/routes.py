@@ -10,7 +10,16 @@ from soar.engine.run_state import RunState
 from soar.engine.signals import Perform, PerformKind
 from soar.errors import Invalid
 from soar.expressions import parse
-from soar.playbook.model import ActionStep, IfStep, ParallelStep, Playbook, Step, SwitchStep, WhileStep
+from soar.playbook.model import (
+    ActionStep,
+    IfStep,
+    ParallelStep,
+    Playbook,
+    PlaybookActionStep,
+    Step,
+    SwitchStep,
+    WhileStep,
+)
 
 DEFAULT_TURNS = 100
 """How often a loop turns at most that sets no bound itself (only foreign playbooks may)."""
@@ -21,14 +30,21 @@ Choice = tuple[str, str]
 NOTHING: Choice = ("", "")
 
 
-def kind_of(step: ActionStep) -> PerformKind:
+def kind_of(step: ActionStep | PlaybookActionStep) -> PerformKind:
     """Who performs this step, and how."""
+    if isinstance(step, PlaybookActionStep):
+        return "playbook"
     if step.soar and step.soar.undo:
         return "undo"
     if step.soar and step.soar.verb:
         return "action"
     by_hand = bool(step.commands) and all(command.get("type") == "manual" for command in step.commands)
     return "manual" if by_hand or (step.soar and step.soar.manual) else "action"
+
+
+def performs(step: Step) -> bool:
+    """It is performed, and its end is told; other steps only lead on."""
+    return isinstance(step, ActionStep | PlaybookActionStep)
 
 
 def visit_name(branch: str, step: Step) -> str:

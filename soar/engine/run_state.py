@@ -33,6 +33,7 @@ class Occurrence:
     `attempt` counts performances; of a `while` it counts its turns. `life` counts how often an opener
     was opened anew after it had failed: a timeout of an earlier life says nothing. `asked` is "prepare"
     or "decide" while an opener waits for that answer. `outputs` and `reason` are those of its end.
+    `variables` are the step's own, as they stand now.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Occurrence:
     asked: str = ""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:

@@ -21,7 +21,7 @@ from soar.engine.points import Point
 from soar.engine.running import Known
 from soar.engine.signals import Decision, Perform
 from soar.engine.steps import Steps
-from soar.errors import Invalid, NotFound, StaleFence, Unavailable
+from soar.errors import StaleFence, Unavailable
 from soar.events import Kind
 from soar.protocol import UNSENT, UNSETTLED, State
 from soar.store import actions, incidents, runs, tasks, work
@@ -57,16 +57,17 @@ class Runner:
         """A claim may be left over, because the database could not be written."""
 
     def work_once(self) -> bool:
-        """Claim a piece of work and go on along its branch; False when there was none."""
+        """Claim work, go on along its branch, and then with whatever is ready; False when there was none."""
         points.reached(Point.CLAIMING)
         unsure, self._unsure = self._unsure, True
         row = self.parts.store.write(partial(self._claim, unsure=unsure))
         self._unsure = False
         if row is None:
             return False
-        points.reached(Point.CLAIMED)
         following: _Next | WorkRow | None = row
         while following is not None:
+            if isinstance(following, WorkRow):
+                points.reached(Point.CLAIMED)
             following = self._guarded(following)
         return True
 
@@ -75,7 +76,7 @@ class Runner:
             work.let_go(tx, self.owner)
         return work.claim(tx, self.owner)
 
-    def _guarded(self, what: _Next | WorkRow) -> _Next | None:
+    def _guarded(self, what: _Next | WorkRow) -> _Next | WorkRow | None:
         """One step, whatever happens in it."""
         row = what if isinstance(what, WorkRow) else what.job.work
         self.holding = row.id
@@ -95,7 +96,7 @@ class Runner:
             self.holding = ""
         return None
 
-    def _do(self, row: WorkRow) -> _Next | None:
+    def _do(self, row: WorkRow) -> _Next | WorkRow | None:
         with self.parts.store.read() as conn:
             job = Job(work=row, known=Known.of(conn, runs.get(conn, row.run_id)))
         if row.losses >= BREAKS:
@@ -105,25 +106,28 @@ class Runner:
             return self._commit(job, self.steps.settle_paused(job))
         return self._perform(job, None)
 
-    def _perform(self, job: Job, entered: Entered | None) -> _Next | None:
+    def _perform(self, job: Job, entered: Entered | None) -> _Next | WorkRow | None:
         return self._commit(job, self.steps.perform(job, entered))
 
-    def _commit(self, job: Job, done: Done) -> _Next | None:
-        """What the step came to, the run's new state, and the next step's intent, in one commit."""
+    def _commit(self, job: Job, done: Done) -> _Next | WorkRow | None:
+        """What the step came to, the run's new state, and the next step's intent, in one commit.
+
+        Where the branch goes no further, the best of what is ready is claimed instead.
+        """
         guess, glanced = self._look_ahead(job, done.expected) if isinstance(done.expected, Ended) else (None, None)
         going_on = None if self.stopping() else self.owner
 
-        def write(tx: Tx) -> _Next | None:
+        def write(tx: Tx) -> _Next | WorkRow | None:
             standing = work.check_fence(tx, job.work)
             came = done.write(tx)
             points.reached(Point.OUTCOME_WRITTEN)
             if isinstance(came, Parked):
                 parked(tx, job.work, came)
-                return None
+                return work.claim(tx, going_on) if going_on else None
             same = guess if came == done.expected else None
             taken = running.step_ended(tx, job.work, came, job.known, standing, going_on, same)
             if taken is None:
-                return None
+                return work.claim(tx, going_on) if going_on else None
             following = Job(work=taken[0], known=taken[1])
             return _Next(following, self.steps.entering.enter_after(tx, following, glanced) if glanced else None)
 
@@ -137,24 +141,19 @@ class Runner:
         What the conductor says holds only where no condition was asked: the outcome may change what
         conditions speak of.
         """
-        with self.parts.store.read() as conn:
-            facts = running.Facts(conn, job.run.incident_id)
-            guess = conductor.feed(job.playbook, job.state, running.ended(job.work, done), facts)
-            if facts.asked:
-                return None, None
-            first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
-            if first is None or first.kind != "action" or first.attempt > 1:
-                return guess, None
-            row = WorkRow(
-                id="", run_id=job.run.id, occurrence=first.occurrence, attempt=first.attempt, kind=first.kind,
-                step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
-            )  # fmt: skip
-            following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
-            try:
-                action = None if following.soar.verb == "watch" else self.steps.entering.foresee(conn, following)
-            except (Invalid, NotFound):  # said where the step is performed
-                return guess, None
-        return guess, self.steps.entering.glance(action) if action is not None else None
+        facts = running.Facts()
+        guess = conductor.feed(job.playbook, job.state, running.ended(job.work, done), facts)
+        if facts.asked:
+            return None, None
+        first = next((todo for todo in guess.todo if isinstance(todo, Perform)), None)
+        if first is None or first.kind != "action" or first.attempt > 1:
+            return guess, None
+        row = WorkRow(
+            id="", run_id=job.run.id, occurrence=first.occurrence, attempt=first.attempt, kind=first.kind,
+            step_id=first.step_id, branch=first.branch, fence=0, priority=0, losses=0, notes={},
+        )  # fmt: skip
+        following = Job(work=row, known=Known(job.run, job.playbook, guess.state, 0))
+        return guess, self.steps.entering.glance(following) if following.soar.verb != "watch" else None
 
     # --- steps that break ------------------------------------------------------------------------
 

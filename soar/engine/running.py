@@ -6,14 +6,14 @@ work, or fires a timer, or cancels, feeds the conductor here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from soar.engine import approving, casefile, conductor, effects
+from soar.engine import approving, casefile, conductor, effects, routes
 from soar.engine.run_state import RunState
 from soar.engine.signals import (
     Abandon,
@@ -28,12 +28,14 @@ from soar.engine.signals import (
 )
 from soar.events import Kind
 from soar.ids import new_id
-from soar.model import ENGINE, Actor, IncidentStatus
+from soar.model import ENGINE, Actor, IncidentStatus, Target
 from soar.playbook.model import Playbook, Soar, one_step
 from soar.protocol import STANDING, UNSENT, State
 from soar.store import actions, incidents, runs, tasks, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
+from soar.store.statement import Statement, literally
+from soar.store.tables import actions as action_table
 from soar.store.tables import runs as run_table
 from soar.store.work import Owner, Standing
 from soar.verbs import VERBS, OnExpiry
@@ -73,10 +75,10 @@ class Known:
 
 
 class Facts(Mapping[str, Any]):
-    """What conditions may speak of, read when the first one does."""
+    """What conditions may speak of, read when the first one does; without a place to read, nothing is known."""
 
-    def __init__(self, conn: sa.Connection, incident_id: str) -> None:
-        self._read: Callable[[], Mapping[str, Any]] = lambda: incidents.facts(conn, incident_id)
+    def __init__(self, conn: sa.Connection | None = None, incident_id: str = "") -> None:
+        self._conn, self._incident_id = conn, incident_id
         self._known: Mapping[str, Any] | None = None
 
     @property
@@ -86,7 +88,7 @@ class Facts(Mapping[str, Any]):
 
     def _facts(self) -> Mapping[str, Any]:
         if self._known is None:
-            self._known = self._read()
+            self._known = incidents.facts(self._conn, self._incident_id) if self._conn is not None else {}
         return self._known
 
     def __getitem__(self, name: str) -> Any:
@@ -100,9 +102,20 @@ class Facts(Mapping[str, Any]):
 
 
 def start_run(
-    tx: Tx, incident_id: str, playbook: Playbook, inputs: Mapping[str, Any], *, by: Actor, why: str, automatic: bool
+    tx: Tx,
+    incident_id: str,
+    playbook: Playbook,
+    inputs: Mapping[str, Any],
+    *,
+    by: Actor,
+    why: str,
+    automatic: bool,
+    called_by: str | None = None,
 ) -> str:
-    """Begin a run in the caller's transaction; its first work is rung for after the commit."""
+    """Begin a run in the caller's transaction; its first work is rung for after the commit.
+
+    `called_by` is the work of the step that waits for its end.
+    """
     run_id = new_id()
     incident = incidents.get(tx.conn, incident_id)
     runs.save_playbook(tx, playbook, current=False)
@@ -110,7 +123,7 @@ def start_run(
         run_table.insert().values(
             id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
             status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
-            automatic=automatic,
+            automatic=automatic, called_by=called_by,
             priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now, version=0,
         )
     )  # fmt: skip
@@ -131,6 +144,15 @@ def start_run(
 def fire(tx: Tx, run_id: str, occurrence: str, attempt: int, kind: Any) -> None:
     """A timer of a step came due."""
     feed(tx, runs.get(tx.conn, run_id, lock=True), TimerFired(occurrence=occurrence, attempt=attempt, kind=kind))
+
+
+def outlived(tx: Tx, run_id: str, occurrence: str) -> None:
+    """A step has gone on for longer than any may: its time is over."""
+    run = runs.get(tx.conn, run_id, lock=True)
+    known = Known.of(tx.conn, run)
+    visit = known.state.steps[occurrence]
+    life = visit.attempt if routes.performs(known.playbook.workflow[visit.step_id]) else visit.life
+    feed(tx, run, TimerFired(occurrence=occurrence, attempt=life, kind="timeout"))
 
 
 def step_ended(
@@ -253,23 +275,40 @@ def _call_off(tx: Tx, run: Any, todo: Abandon) -> None:
 
 
 def _finish(tx: Tx, run: Any, todo: Finish) -> None:
-    tx.conn.execute(
-        run_table.update()
-        .where(run_table.c.id == run.id)
-        .values(status=todo.status, reason=todo.reason, ended_at=tx.now)
-    )
+    tx.run(_END, {"run": run.id, "to_status": todo.status, "to_reason": todo.reason, "at": tx.now})
     _lift_again(tx, run, todo.status)
+    if run.called_by:
+        work.wake(tx, run.called_by)
     incidents.event(
         tx, run.incident_id, Kind.RUN_ENDED, actor=ENGINE, data={"run": run.id, "status": todo.status},
         values={"reason": todo.reason},
     )  # fmt: skip
-    for action in actions.find(tx.conn, run_id=run.id, states=STANDING):
-        owed = VERBS[action.verb].destroys - casefile.collected(tx.conn, action)
-        if owed and not action.undo_of:
+    for action in _UNPRESERVED.run(tx.conn, {"run": run.id}).all():
+        target = Target.parse(action.target)
+        owed = VERBS[action.verb].destroys - casefile.collected(tx.peek, run.incident_id, target)
+        if owed:
             text = f"{action.verb} on {action.target_name} came first; nobody has collected {', '.join(sorted(owed))}"
             tasks.open_task(
                 tx, run.incident_id, kind="evidence_owed", text=text, asks={"why": "str"}, action_id=action.id
             )
+
+
+_END = Statement(
+    run_table.update()
+    .where(run_table.c.id == sa.bindparam("run"))
+    .values(status=sa.bindparam("to_status"), reason=sa.bindparam("to_reason"), ended_at=sa.bindparam("at"))
+)
+_UNPRESERVED = Statement(
+    sa.select(action_table.c.id, action_table.c.verb, action_table.c.target, action_table.c.target_name)
+    .where(
+        action_table.c.run_id == sa.bindparam("run"),
+        action_table.c.state.in_(literally(STANDING)),
+        action_table.c.verb.in_(literally(verb.name for verb in VERBS.values() if verb.destroys)),
+        action_table.c.undo_of.is_(None),
+    )
+    .order_by(action_table.c.id)
+)
+"""What a run left standing that destroys evidence."""
 
 
 def _lift_again(tx: Tx, run: Any, status: str) -> None:

@@ -11,7 +11,7 @@ from soar.playbook.durations import Seconds
 
 Result = Literal["ok", "partial", "failed"]
 TimerKind = Literal["delay", "timeout", "retry"]
-PerformKind = Literal["action", "manual", "undo", "prepare", "decide"]
+PerformKind = Literal["action", "manual", "undo", "playbook", "prepare", "decide"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ class Perform:
 
     `prepare` is for a group that acts together: bring all its members (`conductor.members`) before
     guards and approvals. `decide` asks a person which way a condition goes that cannot be read.
+    `playbook` runs another playbook; its variables at the end are the outputs.
     """
 
     occurrence: str

@@ -15,13 +15,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from soar.engine import conductor, limits
+from soar.engine import callee, conductor, limits
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Answer, Calls, Held
 from soar.engine.entering import Ahead, Entered, Entering
 from soar.engine.job import PAUSED, Done, Ended, Job, Parked, as_it_is
 from soar.engine.parts import Parts
-from soar.errors import Invalid, NotFound
+from soar.errors import Invalid, NotFound, Refused
+from soar.playbook.commands import IN_ORDER
 from soar.playbook.model import Approval, Soar
 from soar.protocol import GOOD, UNSENT, UNSETTLED, State
 from soar.store import actions, tasks, work
@@ -46,17 +47,18 @@ class Steps:
         `entered`: the step was entered in the commit that ended the one before.
         """
         if job.work.notes.get(work.ABANDONED):
-            return self._settle(job)
+            return callee.call_off(job) if job.work.kind == "playbook" else self._settle(job)
         kinds: dict[str, Callable[[Job], Done]] = {
             "action": self._watch if job.soar.verb == "watch" and job.soar.for_ else partial(self._actions, entered),
             "undo": partial(self._actions, entered),
+            "playbook": partial(callee.perform, self.parts),
             "prepare": self._group,
             "manual": self._manual,
             "decide": self._decide,
         }
         try:
             return kinds[job.work.kind](job)
-        except (Invalid, NotFound) as error:
+        except (Invalid, NotFound, Refused) as error:
             return as_it_is(Ended("failed", reason=str(error)))
 
     # --- actions ---------------------------------------------------------------------------
@@ -112,8 +114,8 @@ class Steps:
         return Done(write, self._standing(job, expected, entered) or _ended(expected, entered.left_out))
 
     def _spared(self, tx: Tx, rows: Sequence[ActionRow]) -> list[ActionRow]:
-        """Where a canary failed, what was not sent yet never is."""
-        if not self.parts.policy.canary:
+        """Where a canary failed, or a command, what was not sent yet never is."""
+        if not limits.waves(rows, self.parts.policy):
             return list(rows)
         wave = limits.wave(rows, self.parts.policy)
         return [
@@ -160,7 +162,7 @@ class Steps:
         parts: list[tuple[Soar, Ahead]] = []
         for member in conductor.members(job.playbook, job.state, job.work.occurrence):
             soar = job.playbook.workflow[member.step_id].soar or Soar()
-            parts.append((soar, self.entering.ahead(job, member.occurrence, soar, member.attempt)))
+            parts.append((soar, self.entering.ahead(job, member.occurrence, member.step_id, member.attempt)))
         return as_it_is(self.parts.store.write(partial(self._prepared, job=job, parts=parts)))
 
     def _prepared(self, tx: Tx, job: Job, parts: Sequence[tuple[Soar, Ahead]]) -> Ended | Parked:
@@ -240,7 +242,8 @@ class Steps:
 def _ended(rows: Sequence[ActionRow], left_out: Mapping[str, str]) -> Ended:
     """A step's result from its actions' ends: ok, partial or failed, and their outputs as one."""
     good = [row for row in rows if row.state in GOOD]
-    outputs = _merge([row.outputs for row in rows])
+    # Commands follow one another, and the last one brings the result; targets of a verb stand side by side.
+    outputs = _merge([row.outputs for row in (rows[-1:] if rows and rows[0].verb in IN_ORDER else rows)])
     if left_out:
         outputs["left_out"] = [{"observable": name, "why": why} for name, why in left_out.items()]
     bad = [row for row in rows if row.state not in GOOD]

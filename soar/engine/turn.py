@@ -18,7 +18,7 @@ from soar.engine import routes
 from soar.engine.run_state import UNDER_WAY, Branch, Held, Occurrence, RunState, RunStatus, StepStatus
 from soar.engine.signals import Abandon, Arm, Decision, Finish, Perform, PerformKind, Todo
 from soar.playbook.durations import in_seconds
-from soar.playbook.model import ActionStep, Playbook, Step
+from soar.playbook.model import Playbook, Step
 
 MOVES: Mapping[tuple[StepStatus, str], StepStatus] = {
     ("pending", "wait"): "delayed",
@@ -59,6 +59,7 @@ class Turn:
     def __init__(self, playbook: Playbook, state: RunState) -> None:
         self.playbook = playbook
         self.before = state
+        self.variables = dict(state.variables)
         self.steps = dict(state.steps)
         self.branches = dict(state.branches)
         self.status: RunStatus = state.status
@@ -82,7 +83,7 @@ class Turn:
 
     def state(self) -> RunState:
         return RunState(
-            status=self.status, reason=self.reason, variables=self.before.variables, branches=self.branches,
+            status=self.status, reason=self.reason, variables=self.variables, branches=self.branches,
             steps=self.steps, excepting=self.excepting, held=tuple(self.held),
         )  # fmt: skip
 
@@ -107,14 +108,14 @@ class Turn:
     def arm_timeout(self, visit: Occurrence, step: Step) -> None:
         """Of an action for this attempt, of an opener for this life."""
         if step.timeout:
-            which = visit.attempt if isinstance(step, ActionStep) else visit.life
+            which = visit.attempt if routes.performs(step) else visit.life
             self.todo.append(
                 Arm(occurrence=visit.id, attempt=which, kind="timeout", seconds=in_seconds(step.timeout))
             )  # fmt: skip
 
     def abandon(self, visit: Occurrence, why: str) -> None:
         """Call off what is being performed at an open visit, if anything is."""
-        performing = isinstance(self.playbook.workflow[visit.step_id], ActionStep) or visit.asked
+        performing = routes.performs(self.playbook.workflow[visit.step_id]) or visit.asked
         if visit.status == "running" and performing:
             self.todo.append(Abandon(occurrence=visit.id, attempt=visit.attempt, why=why))
 

@@ -6,7 +6,7 @@ Persons are counted, never keys; what is approved is one digest, and any change 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from soar.errors import Invalid, Problem
 from soar.guards.case import ApprovalFacts, Case, Finding, Vote
 from soar.guards.policy import Policy
 from soar.model import JsonObject, Target
+
+_NOT_ASKED = (Finding("approval", "pass", "no approval is asked here", hard=True),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +129,11 @@ def settle(guard: str, reason: str, case: Case) -> Finding:
     return Finding(guard, "ask", reason, hard=True)
 
 
-def approved(case: Case, _policy: Policy) -> list[Finding]:
+def approved(case: Case, _policy: Policy) -> Sequence[Finding]:
     """The approval that the step asks for, if it asks for one."""
     count = votes(case)
     if case.approval is None or count is None:
-        return [Finding("approval", "pass", "no approval is asked here", hard=True)]
+        return _NOT_ASKED
     if count.denied_by:
         return [Finding("approval", "refuse", f"denied by {', '.join(count.denied_by)}", hard=True)]
     if count.granted:

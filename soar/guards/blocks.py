@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -23,16 +23,18 @@ _EMPTY_FILE = frozenset(
     hashlib.new(name, b"", usedforsecurity=False).hexdigest() for name in ("md5", "sha1", "sha256", "sha512")
 )
 """The digests of a file with nothing in it: a block of one hits every empty file."""
+_BLOCKS_NOTHING = (Finding("never_block", "pass", "blocks nothing"),)
+_NO_VERDICT = (Finding("verdict", "pass", "blocks nothing"),)
 
 
-def never_block(case: Case, policy: Policy) -> list[Finding]:
+def never_block(case: Case, policy: Policy) -> Sequence[Finding]:
     """Everything that speaks against cutting this value, in all its spellings.
 
     Hard: what cannot be read, and addresses that no attacker can have. Soft: the rest. One page on
     a never-block domain may be blocked with an approval; the domain may not.
     """
     if not _blocks(case):
-        return [Finding("never_block", "pass", "blocks nothing")]
+        return _BLOCKS_NOTHING
     findings: list[Finding] = []
     for text in case.named:
         cut = reach.read(case.verb.target_param, text)
@@ -46,10 +48,10 @@ def never_block(case: Case, policy: Policy) -> list[Finding]:
     return findings or [Finding("never_block", "pass", "on no never-block list")]
 
 
-def verdict(case: Case, policy: Policy) -> list[Finding]:
+def verdict(case: Case, policy: Policy) -> Sequence[Finding]:
     """Only what is held malicious, with enough confidence, is blocked; the verdict must be of the blocked value."""
     if not _blocks(case):
-        return [Finding("verdict", "pass", "blocks nothing")]
+        return _NO_VERDICT
     seen = case.observable
     if seen is None:
         why = f"nobody has judged {case.target}; look it up or judge it first"

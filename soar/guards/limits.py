@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from soar.guards.approval import settle
 from soar.guards.case import Case, Finding, soft
 from soar.guards.policy import Policy
 from soar.verbs import Verb
+
+_NO_SWITCH = (Finding("kill_switch", "pass", "no kill switch is on", hard=True),)
+_UNCAPPED = (Finding("caps", "pass", "an undo is not capped"),)
+_WITHIN = (Finding("caps", "pass", "within the caps"),)
+_NO_FREEZE = (Finding("freeze", "pass", "no change freeze is in force"),)
 
 
 def switches_of(verb: Verb, adapter: str, *, undo: bool) -> frozenset[str]:
@@ -14,22 +21,24 @@ def switches_of(verb: Verb, adapter: str, *, undo: bool) -> frozenset[str]:
     return frozenset({"*", f"adapter:{adapter}", *(f"verb:{name}" for name in verbs if name)})
 
 
-def kill_switch(case: Case, _policy: Policy) -> list[Finding]:
+def kill_switch(case: Case, _policy: Policy) -> Sequence[Finding]:
     """Everything, one adapter or one verb is switched off."""
+    if not case.switches:
+        return _NO_SWITCH
     thrown = sorted(case.switches & switches_of(case.verb, case.adapter, undo=case.direction == "revert"))
     if thrown:
         return [Finding("kill_switch", "refuse", f"kill switch on: {', '.join(thrown)}", hard=True)]
-    return [Finding("kill_switch", "pass", "no kill switch is on", hard=True)]
+    return _NO_SWITCH
 
 
-def caps(case: Case, policy: Policy) -> list[Finding]:
+def caps(case: Case, policy: Policy) -> Sequence[Finding]:
     """How many targets in a run, an incident, an hour, and what share of a group; this one counts.
 
     Break-glass widens a cap in steps: one canary beyond it, and with each verified action two
     more, so that the waves are 1, 2, 4, 8. The share yields once a canary is verified.
     """
     if case.reverts:
-        return [Finding("caps", "pass", "an undo is not capped")]
+        return _UNCAPPED
     cap = policy.cap(case.verb, acts=case.acts)
     extra = 2 * max(0, case.canaries) + 1 if case.break_glass else 0
     findings = []
@@ -48,15 +57,14 @@ def caps(case: Case, policy: Policy) -> list[Finding]:
     elif bound_share is not None and share is not None and not share <= bound_share:
         over = f"{case.verb.name}: {share:.0%} of a group, the cap is {bound_share:.0%}"
         findings.append(_stepped(over, case, case.canaries > 0))
-    return findings or [Finding("caps", "pass", "within the caps")]
+    return findings or _WITHIN
 
 
-def freeze(case: Case, policy: Policy) -> list[Finding]:
+def freeze(case: Case, policy: Policy) -> Sequence[Finding]:
     """A change freeze stops new changes; ending what we did is never frozen."""
     frozen = [freeze for freeze in policy.freezes if freeze.start <= case.now < freeze.end] if case.acts else []
-    return [soft("freeze", f"change freeze {one.name} until {one.end.isoformat()}", case) for one in frozen] or [
-        Finding("freeze", "pass", "no change freeze is in force")
-    ]
+    said = [soft("freeze", f"change freeze {one.name} until {one.end.isoformat()}", case) for one in frozen]
+    return said or _NO_FREEZE
 
 
 def _stepped(over: str, case: Case, widened: bool) -> Finding:

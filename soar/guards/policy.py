@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from soar.guards.addresses import Network
+from soar.guards.reach import plain
+from soar.playbook.markings import Tlp
 from soar.verbs import Risk, Verb
 
+Words = Mapping[str, tuple[str, ...]]
+"""Words by the one spelling in which they are compared, each as it was written, sorted."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A pattern of names: as it was written, in the one spelling, and what says whether a name fits."""
+
+    written: str
+    spelled: str
+    fits: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A protected list, ready to be compared: made once, asked for every action."""
+
+    ids: Words
+    names: tuple[Glob, ...]
+    tags: Words
+    groups: Words
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protection:
     """A list of things that must not be acted on.
 
     `ids` are entity ids (`ws-0147` or `host:ws-0147`), `names` are globs (`dc*`, `*.corp.example`),
     `tags` and `groups` are what the inventory and the directory say, `networks` hold addresses.
-    Upper and lower case are one everywhere.
+    Upper and lower case are one everywhere. Without slots, so that it is spelled only once.
     """
 
     ids: frozenset[str] = frozenset()
@@ -24,6 +51,24 @@ class Protection:
     tags: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
+
+    @cached_property
+    def spelled(self) -> Spelled:
+        """The words of this list in the one spelling."""
+        names = [(written, plain(written)) for written in self.names]
+        return Spelled(
+            ids=_words(self.ids),
+            names=tuple(Glob(written, glob, re.compile(fnmatch.translate(glob)).match) for written, glob in names),
+            tags=_words(self.tags),
+            groups=_words(self.groups),
+        )
+
+
+def _words(written: Iterable[str]) -> Words:
+    found: dict[str, tuple[str, ...]] = {}
+    for word in sorted(written):
+        found[plain(word)] = (*found.get(plain(word), ()), word)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +107,15 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What may leave: `highest` to teams outside of the house and by export, `ceilings` through each system."""
+
+    highest: Tlp = Tlp.AMBER
+    outside_teams: frozenset[str] = frozenset()
+    ceilings: Mapping[str, Tlp] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything the guards know from configuration.
 
@@ -92,6 +146,7 @@ class Policy:
     block_confidence: int = 80
     evidence_box: float = 60.0
     repair: frozenset[str] = frozenset()
+    sharing: Sharing = Sharing()
 
     def cap(self, verb: Verb, *, acts: bool) -> Cap:
         """The verb's own cap, else the common one where the verb acts on the estate, else none."""

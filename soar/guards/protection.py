@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from soar.guards import addresses, reach
 from soar.guards.addresses import Network
 from soar.guards.approval import settle
 from soar.guards.case import Case, Finding, soft
-from soar.guards.policy import Policy, Protection
+from soar.guards.policy import Policy, Protection, Words
 from soar.guards.reach import below, plain
-from soar.model import EntityKind
+from soar.model import Entity, EntityKind
+
+_NO_THING = (Finding("resolved", "pass", "acts on no host or account"),)
+_NETWORK = (Finding("resolved", "pass", "the target is a network, known by its addresses"),)
+_NOT_HARD = (Finding("hard_protection", "pass", "not on the hard list", hard=True),)
+_NOT_SOFT = (Finding("soft_protection", "pass", "not on the protected list"),)
+_CONFIGURED = (Finding("configured", "pass", "a protected list is configured, or a person acts", hard=True),)
 
 
-def resolved(case: Case, _policy: Policy) -> list[Finding]:
+def resolved(case: Case, _policy: Policy) -> Sequence[Finding]:
     """A host or account that no inventory knows cannot be checked against the protected lists.
 
     By itself nothing acts on it; a person may, with an approval.
     """
     if not case.acts or case.target.kind not in (EntityKind.HOST, EntityKind.ACCOUNT):
-        return [Finding("resolved", "pass", "acts on no host or account")]
+        return _NO_THING
     if addresses.read(case.target.id) is not None:
-        return [Finding("resolved", "pass", "the target is a network, known by its addresses")]
+        return _NETWORK
     if case.entity is not None and plain(case.target.id) in (plain(case.entity.id), plain(case.entity.name)):
         return [Finding("resolved", "pass", f"{case.target} is known to {case.entity.source}")]
     reason = f"{case.target} is not resolved in any inventory, so protection cannot be checked; resolve it"
@@ -32,25 +38,25 @@ def resolved(case: Case, _policy: Policy) -> list[Finding]:
     return [settle("resolved", reason, case)]
 
 
-def hard(case: Case, policy: Policy) -> list[Finding]:
+def hard(case: Case, policy: Policy) -> Sequence[Finding]:
     """Our own hosts, accounts, management path, break-glass accounts, gateways: never."""
     return [
         Finding("hard_protection", "refuse", f"{case.target} is protected for good: {why}", hard=True)
         for why in _reasons(case, policy.hard)
-    ] or [Finding("hard_protection", "pass", "not on the hard list", hard=True)]
+    ] or _NOT_HARD
 
 
-def protected(case: Case, policy: Policy) -> list[Finding]:
+def protected(case: Case, policy: Policy) -> Sequence[Finding]:
     """Protected assets and accounts: only under break-glass."""
     return [
         soft("soft_protection", f"{case.target} is protected: {why}", case) for why in _reasons(case, policy.soft)
-    ] or [Finding("soft_protection", "pass", "not on the protected list")]
+    ] or _NOT_SOFT
 
 
-def configured(case: Case, policy: Policy) -> list[Finding]:
+def configured(case: Case, policy: Policy) -> Sequence[Finding]:
     """Without a protected list nothing acts by itself: nobody has said what must not be touched."""
     if policy.configured or not case.automatic or not case.acts:
-        return [Finding("configured", "pass", "a protected list is configured, or a person acts", hard=True)]
+        return _CONFIGURED
     reason = (
         f"no protected list is configured, so {case.verb.name} is only proposed; configure one, or start it by hand"
     )
@@ -70,17 +76,20 @@ class _Known:
 
 
 def _reasons(case: Case, protection: Protection) -> list[str]:
-    return list(_matches(_known(case), protection)) if case.acts else []
+    if not case.acts:
+        return []
+    return list(_matches(_known(case.target.kind, case.verb.target_param, case.named, case.entity), protection))
 
 
-def _known(case: Case) -> _Known:
-    kind, entity = case.target.kind, case.entity
-    ids = {plain(text) for text in case.named} | ({plain(entity.id)} if entity else set())
+@lru_cache(maxsize=1024)
+def _known(kind: EntityKind, param: str, named: tuple[str, ...], entity: Entity | None) -> _Known:
+    """A target as it is named in an action, and the entity that it is."""
+    ids = {plain(text) for text in named} | ({plain(entity.id)} if entity else set())
     texts = ids | ({plain(entity.name)} if entity else set())
     reaches = []
     if kind is EntityKind.OBSERVABLE:
-        reaches = [r for text in case.named if (r := reach.read(case.verb.target_param, text)) is not None]
-    found = [addresses.read(text) for text in (*case.named, *(entity.addresses if entity else ()))]
+        reaches = [r for text in named if (r := reach.read(param, text)) is not None]
+    found = [addresses.read(text) for text in (*named, *(entity.addresses if entity else ()))]
     return _Known(
         ids=frozenset(ids | {f"{kind.value}:{text}" for text in ids}),
         names=frozenset(name for text in texts for name in _spellings(text, kind))
@@ -103,16 +112,17 @@ def _spellings(text: str, kind: EntityKind) -> Iterator[str]:
 
 
 def _matches(known: _Known, protection: Protection) -> Iterator[str]:
-    for ident in sorted(protection.ids):
-        if plain(ident) in known.ids:
-            yield f"id {ident}"
-    for pattern in protection.names:
-        glob = plain(pattern)
-        if any(fnmatchcase(name, glob) for name in known.names) or any(below(glob, name) for name in known.cut):
-            yield f"name {pattern}"
-    for kind, mine, listed in (("tag", known.tags, protection.tags), ("group", known.groups, protection.groups)):
-        for word in sorted(listed):
-            if plain(word) in mine:
-                yield f"{kind} {word}"
-    for network in sorted({str(one) for n in known.networks if (one := addresses.hit(n, protection.networks))}):
-        yield f"network {network}"
+    spelled = protection.spelled
+    yield from (f"id {ident}" for ident in _common(known.ids, spelled.ids))
+    for glob in spelled.names:
+        if any(glob.fits(name) for name in known.names) or any(below(glob.spelled, name) for name in known.cut):
+            yield f"name {glob.written}"
+    yield from (f"tag {word}" for word in _common(known.tags, spelled.tags))
+    yield from (f"group {word}" for word in _common(known.groups, spelled.groups))
+    if protection.networks:
+        for network in sorted({str(one) for n in known.networks if (one := addresses.hit(n, protection.networks))}):
+            yield f"network {network}"
+
+
+def _common(mine: frozenset[str], listed: Words) -> list[str]:
+    return sorted(written for word in mine & listed.keys() for written in listed[word])

@@ -18,6 +18,8 @@ COMMAND_VERBS: Mapping[str, str] = {
     )
 }  # fmt: skip
 """The verb of each type of command-type-ov (section 5.1) that an adapter may carry out."""
+IN_ORDER = frozenset(COMMAND_VERBS.values())
+"""Verbs whose actions of one step follow one another: each is sent once the one before it has succeeded."""
 COMMAND_TYPES = frozenset({MANUAL, *COMMAND_VERBS})
 """All types of command-type-ov."""
 BASE64_ONLY = frozenset({"elastic", "jupyter", "kestrel", "sigma", "yara"})

@@ -17,6 +17,7 @@ from soar.errors import Problem
 from soar.strict_text import escaped, shown
 
 T = TypeVar("T")
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 _WORDS: dict[Any, str] = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false", Mapping: "an object", tuple: "a list",
 }  # fmt: skip
@@ -24,11 +25,14 @@ _WORDS: dict[Any, str] = {
 
 def to_plain(value: Any) -> Any:
     """Plain data of a value: dataclasses and mappings as dict, tuples as list."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if dataclasses.is_dataclass(kind):
         return {
-            key: to_plain(getattr(value, field.name))
-            for key, field, _ in _form(type(value))
-            if getattr(value, field.name) != _default(field)
+            key: each if type(each) in _ATOMS else to_plain(each)
+            for key, name, default in _parts(kind)
+            if (each := getattr(value, name)) != default
         }
     if isinstance(value, Mapping):
         return {name: to_plain(each) for name, each in value.items()}
@@ -63,6 +67,12 @@ def from_plain(cls: type[T], data: Any, pointer: str, problems: list[Problem], *
             message = f"{key} is missing"
             problems.append(Problem(code="missing_property", message=message, pointer=pointer, mend=f"Add {key}."))
     return cls(**values) if len(problems) == before else None
+
+
+@lru_cache(maxsize=128)
+def _parts(cls: Hashable) -> tuple[tuple[str, str, Any], ...]:
+    """Key in the document, name and default of each part of a dataclass."""
+    return tuple((key, field.name, _default(field)) for key, field, _ in _form(cls))
 
 
 @lru_cache(maxsize=128)

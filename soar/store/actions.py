@@ -15,14 +15,14 @@ from soar.model import ENGINE, Actor
 from soar.protocol import MOVES, State, check_move
 from soar.store import streams
 from soar.store.rows import ActionRow
-from soar.store.session import LostRace, Tx
+from soar.store.session import Tx
 from soar.store.statement import Statement
 from soar.store.tables import actions as table
 from soar.verbs import VERBS
 
 _KEY = ("origin", "step_path", "command_index", "target", "verb", "generation")
-_SAME = sa.select(table).where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in _KEY))
-_BY_ID = sa.select(table).where(table.c.id == sa.bindparam("key"))
+_SAME = Statement(sa.select(table).where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in _KEY)))
+_BY_ID = Statement(sa.select(table).where(table.c.id == sa.bindparam("key")))
 _INSERT = Statement(table.insert())
 
 
@@ -60,11 +60,9 @@ class _Moved:
             tx.run(_INSERT, self.row.columns())
         elif self.changed:
             values = self.row.columns()
-            changed = tx.run(_update(tuple(sorted(self.changed))), {
+            tx.run(_update(tuple(sorted(self.changed))), {
                 "row": self.row.id, "stood": self.stood.value, **{f"to_{name}": values[name] for name in self.changed}
             })  # fmt: skip
-            if changed.rowcount != 1:
-                raise LostRace(f"action {self.row.id} has moved since it was read")
         if self.path:
             self._say(tx)
 
@@ -93,7 +91,8 @@ def _update(names: tuple[str, ...]) -> Statement:
     return Statement(
         table.update()
         .where(table.c.id == sa.bindparam("row"), table.c.state == sa.bindparam("stood"))
-        .values({name: sa.bindparam(f"to_{name}") for name in names})
+        .values({name: sa.bindparam(f"to_{name}") for name in names}),
+        lost="an action has moved since it was read",
     )
 
 
@@ -113,7 +112,7 @@ def insert(tx: Tx, row: ActionRow, *, new: bool = False) -> ActionRow:
 
 def get(conn: sa.Connection, key: str) -> ActionRow:
     """One action; raises NotFound."""
-    row = conn.execute(_BY_ID, {"key": key}).first()
+    row = _BY_ID.run(conn, {"key": key}).first()
     if row is None:
         raise NotFound(f"no action {key!r}")
     return ActionRow.from_row(row)
@@ -122,12 +121,12 @@ def get(conn: sa.Connection, key: str) -> ActionRow:
 def again(tx: Tx, action: ActionRow) -> ActionRow:
     """The action as it stands now, pending changes included."""
     moved = tx.pending(f"action:{action.id}")
-    return moved.row if moved is not None else ActionRow.from_row(tx.run(_BY_ID, {"key": action.id}).one())
+    return moved.row if moved is not None else ActionRow.from_row(tx.run(_BY_ID, {"key": action.id}).first())
 
 
 def known(conn: sa.Connection, key: str | None) -> ActionRow | None:
     """The action that a key found at a target belongs to, if it is one of ours."""
-    row = conn.execute(_BY_ID, {"key": key}).first() if key else None
+    row = _BY_ID.run(conn, {"key": key}).first() if key else None
     return ActionRow.from_row(row) if row is not None else None
 
 
@@ -178,7 +177,7 @@ def _moved(tx: Tx, action: ActionRow, actor: Actor) -> _Moved:
     return moved
 
 
-_OF_STEP = (
+_OF_STEP = Statement(
     sa.select(table)
     .where(
         table.c.origin == sa.bindparam("of"),
@@ -192,7 +191,7 @@ _OF_STEP = (
 def of_step(conn: sa.Connection, origin: str, step_path: str, generation: int) -> list[ActionRow]:
     """The actions of one attempt of one step, in the order in which they were planned."""
     given = {"of": origin, "path": step_path, "turn": generation}
-    return [ActionRow.from_row(row) for row in conn.execute(_OF_STEP, given)]
+    return [ActionRow.from_row(row) for row in _OF_STEP.run(conn, given).all()]
 
 
 def find(

@@ -31,6 +31,9 @@ from soar.store.session import Tx
 from soar.store.statement import Statement
 from soar.store.tables import alerts, incidents, observables, scope
 
+_PLURAL = {
+    "host": "hosts", "account": "accounts", "mailbox": "mailboxes", "key": "keys", "service": "services",
+}  # fmt: skip
 _NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
 
 
@@ -94,8 +97,6 @@ def add_scope(
     tx: Tx, incident_id: str, entity: Entity, status: ScopeStatus, as_of: datetime, actor: Actor = ENGINE
 ) -> bool:
     """Put a resolved thing into scope once; True when it is new there."""
-    if tx.run(_SCOPE_ROW, {"of": incident_id, "of_kind": entity.kind.value, "named": entity.id}).first():
-        return False
     plain: dict[str, Any] = {name: getattr(entity, name) for name in _ENTITY}
     plain["known_since"] = entity.known_since.isoformat() if entity.known_since else None
     row = {
@@ -103,7 +104,8 @@ def add_scope(
         "name": entity.name, "status": status.value, "resolved_by": entity.source, "as_of": as_of,
         "known_since": entity.known_since, "entity": plain, "added_at": tx.now,
     }  # fmt: skip
-    tx.run(_ADD_SCOPE, row)
+    if not tx.run(_ADD_SCOPE[tx.postgres], row).rowcount:
+        return False
     event(
         tx, incident_id, Kind.SCOPE_ADDED, actor=actor, data={"status": status.value, "resolved_by": entity.source},
         values={"scope": f"{entity.kind.value}:{entity.id}", "name": entity.name},
@@ -131,7 +133,10 @@ _SCOPE_ROW = Statement(
         scope.c.entity_id == sa.bindparam("named"),
     )
 )
-_ADD_SCOPE = Statement(scope.insert())
+_ADD_SCOPE = {
+    False: Statement(sqlite.insert(scope).on_conflict_do_nothing()),
+    True: Statement(postgresql.insert(scope).on_conflict_do_nothing()),
+}
 _ENTITY = tuple(each.name for each in fields(Entity))
 
 
@@ -143,6 +148,21 @@ def scope_rows(conn: sa.Connection, incident_id: str) -> list[Any]:
 def scope_row(conn: sa.Connection, incident_id: str, target: Target) -> Any | None:
     """What the scope of an incident says of one target."""
     return _SCOPE_ROW.run(conn, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
+
+
+_NAME = Statement(
+    sa.select(scope.c.name).where(
+        scope.c.incident_id == sa.bindparam("of"),
+        scope.c.kind == sa.bindparam("of_kind"),
+        scope.c.entity_id == sa.bindparam("named"),
+    )
+)
+
+
+def scope_name(conn: sa.Connection, incident_id: str, target: Target) -> str:
+    """What people call a target of this incident; empty when it is not in scope."""
+    found = _NAME.run(conn, {"of": incident_id, "of_kind": target.kind.value, "named": target.id}).first()
+    return str(found.name) if found is not None else ""
 
 
 def entity_of(row: Any) -> Entity:
@@ -205,9 +225,9 @@ def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
     newest = _NEWEST.run(conn, {"of": incident_id}).first()
     rows = _IN_SCOPE.run(conn, {"of": incident_id}).all()
     of_kind: dict[str, Any] = {}
-    for name in ("host", "account", "mailbox", "key", "service"):
+    for name, plural in _PLURAL.items():
         mine = [each for each in rows if each.kind == name]
-        of_kind[name + "s"] = {
+        of_kind[plural] = {
             "all": [each.entity_id for each in mine],
             "affected": [each.entity_id for each in mine if each.status not in _NOT_AFFECTED],
         }

@@ -55,7 +55,7 @@ class ActionRow:
     @classmethod
     def from_row(cls, row: Any) -> Self:
         """From a row of the table `actions`."""
-        values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+        values = row._asdict()
         values["target"] = Target.parse(values["target"])
         values["state"] = State(values["state"])
         return cls(**values)

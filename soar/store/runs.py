@@ -11,8 +11,8 @@ from soar.errors import NotFound
 from soar.playbook import cacao_form
 from soar.playbook.model import Playbook
 from soar.store.session import Tx
-from soar.store.statement import Statement
-from soar.store.tables import playbooks, runs
+from soar.store.statement import Statement, literally
+from soar.store.tables import playbooks, runs, work
 
 
 def save_playbook(tx: Tx, playbook: Playbook, *, current: bool = True) -> bool:
@@ -68,8 +68,8 @@ def current_playbooks(conn: sa.Connection) -> list[Playbook]:
     return [cacao_form.from_document(document) for document in rows.scalars()]
 
 
-_RUN = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
-_LOCKED = _RUN.with_for_update(key_share=True)
+_OF_ID = sa.select(runs).where(runs.c.id == sa.bindparam("wanted"))
+_RUN, _LOCKED = Statement(_OF_ID), Statement(_OF_ID.with_for_update(key_share=True))
 _SAVE = Statement(
     runs.update()
     .where(runs.c.id == sa.bindparam("wanted"), runs.c.version == sa.bindparam("known"))
@@ -79,12 +79,62 @@ _SAVE = Statement(
 
 def get(conn: sa.Connection, run_id: str, *, lock: bool = False) -> Any:
     """One run row; raises NotFound. `lock` keeps others from advancing it until the commit."""
-    row = conn.execute(_LOCKED if lock else _RUN, {"wanted": run_id}).first()
+    row = (_LOCKED if lock else _RUN).run(conn, {"wanted": run_id}).first()
     if row is None:
         raise NotFound(f"no run {run_id!r}")
     return row
 
 
+_CALLED = Statement(sa.select(runs).where(runs.c.called_by == sa.bindparam("row")).order_by(runs.c.id.desc()).limit(1))
+_CALLS = Statement(
+    sa.select(runs.c.id)
+    .join_from(runs, work, work.c.id == runs.c.called_by)
+    .where(work.c.run_id == sa.bindparam("caller"), runs.c.status.in_(literally(("running", "paused"))))
+    .order_by(runs.c.id)
+)
+_CALLER = Statement(
+    sa.select(runs).join_from(runs, work, work.c.run_id == runs.c.id).where(work.c.id == sa.bindparam("row"))
+)
+
+
+def called_by(conn: sa.Connection, work_id: str) -> Any | None:
+    """The run that a step has called last, if it has called one."""
+    return _CALLED.run(conn, {"row": work_id}).first()
+
+
+def calls(conn: sa.Connection, run_id: str) -> list[str]:
+    """The runs under way that a run has called."""
+    return [row.id for row in _CALLS.run(conn, {"caller": run_id}).all()]
+
+
+def depth(conn: sa.Connection, run: Any, most: int) -> int:
+    """How many runs stand around this one; at most so many are looked for."""
+    found = 0
+    while run is not None and run.called_by and found < most:
+        run = _CALLER.run(conn, {"row": run.called_by}).first()
+        found += 1
+    return found
+
+
+def version(conn: sa.Connection, playbook_id: str, modified: str = "") -> Playbook:
+    """A playbook by its CACAO id: the version that was modified then, else the newest. Raises NotFound."""
+    rows = conn.execute(
+        sa.select(playbooks.c.document, playbooks.c.current).where(playbooks.c.playbook_id == playbook_id)
+    ).all()
+    for row in rows:
+        if row.document["modified"] == modified or (not modified and row.current):
+            return cacao_form.from_document(row.document)
+    known = ", ".join(sorted(row.document["modified"] for row in rows))
+    said = f" in the version of {modified} (known: {known})" if rows and modified else ""
+    raise NotFound(f"no playbook {playbook_id!r}{said}")
+
+
 def save_state(tx: Tx, run_id: str, state: Mapping[str, Any], version: int) -> bool:
     """Keep how far a run is, which locks it to the commit; False when it has moved on from this version."""
-    return bool(tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state}).rowcount)
+    if tx.locked.get(run_id, version) != version:
+        return False
+    saved = tx.run(_SAVE, {"wanted": run_id, "known": version, "to_state": state})
+    if run_id not in tx.locked and not saved.rowcount:
+        return False
+    tx.locked[run_id] = version + 1
+    return True

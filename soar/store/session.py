@@ -17,13 +17,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from soar.errors import Conflict, Unavailable
 from soar.ports import Clock, Doorbell
-from soar.store.statement import Statement
+from soar.store.kept import Kept, drop
+from soar.store.statement import WIRE, LostRace, Statement
 
 T = TypeVar("T")
 GROUP = 64
@@ -41,12 +42,6 @@ _AWAY = (sa.exc.TimeoutError, sa.exc.DisconnectionError, sa.exc.PendingRollbackE
 """No connection could be had from the pool, or the one in use was cut."""
 
 
-class LostRace(Conflict):
-    """A row has moved since this function read it; on PostgreSQL the function is run again, a few times."""
-
-    tries: ClassVar[int] = 5
-
-
 class Pending(Protocol):
     """Something in memory that will be written: before anybody reads through `Tx.conn`, or at the commit."""
 
@@ -60,13 +55,15 @@ class Tx:
     not: it is for statements that cannot meet a pending row, on the way of every step.
     """
 
-    __slots__ = ("_conn", "_last", "_pending", "now", "postgres", "rings")
+    __slots__ = ("_conn", "_last", "_pending", "locked", "now", "postgres", "rings")
 
     def __init__(self, conn: sa.Connection, now: datetime) -> None:
         self._conn = conn
         self.now = now
         self.postgres = conn.dialect.name == "postgresql"
         self.rings: list[str] = []
+        self.locked: dict[str, int] = {}
+        """Versions of rows that this transaction has locked, by id: nobody else moves them now."""
         self._pending: dict[str, Pending] = {}
         self._last: dict[str, Pending] = {}
 
@@ -157,7 +154,8 @@ class Store:
         self.clock = clock
         self.doorbell: Doorbell = _Silent()
         self.embedded = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite(self.url) if self.embedded else _postgres(self.url)
+        self.engine = _engine(self.url)
+        self._kept = Kept(self.engine)
         self._waiting: deque[_Write[Any]] = deque()
         self._lead = threading.Lock()
         self._leader = 0
@@ -186,10 +184,13 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A read-only view of one moment. Raises Unavailable when the database cannot be read."""
+        """A read-only view of one moment; on PostgreSQL each statement sees its own.
+
+        Raises Unavailable when the database cannot be read.
+        """
         self._refuse_when_closed()
         try:
-            with self.engine.connect() as conn, conn.begin():
+            with self._kept.lend(writes=False) as conn:
                 yield conn
         except sa.exc.SQLAlchemyError as error:
             named = _named(error, "read")
@@ -205,9 +206,8 @@ class Store:
             self._closed = True
             for each in self._waiting:
                 each.error, each.done = Unavailable("the store is closed"), True
-            if self._writer is not None:
-                self._writer.close()
-            self.engine.dispose()
+            self._drop_writer()
+            self._kept.close()
 
     def _refuse_when_closed(self, *_: Any) -> None:
         """Asked before each use, and again before a connection is opened: after `close` nobody opens one."""
@@ -258,9 +258,16 @@ class Store:
     def _together(self, batch: list[_Write[Any]]) -> bool:
         """One transaction for the batch; False when a part of several failed and nothing was kept."""
         try:
-            with self._open_writer().begin():
+            writer = self._open_writer()
+            wire = writer.info[WIRE]
+            try:
+                wire.begin(writes=True)
                 for each in batch:
-                    each.run(self._open_writer(), self.clock.now())
+                    each.run(writer, self.clock.now())
+                wire.commit()
+            except BaseException:
+                wire.rollback()
+                raise
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, whatever it is
@@ -272,16 +279,16 @@ class Store:
         return True
 
     def _open_writer(self) -> sa.Connection:
-        if self._writer is None or self._writer.closed or self._writer.invalidated:
-            self._writer = self.engine.connect().execution_options(soar_writes=True)
+        if self._writer is None or self._writer.invalidated or self._writer.info[WIRE].cut():
+            self._drop_writer()
+            self._writer = self._kept.open()
         return self._writer
 
     def _drop_writer(self) -> None:
         """Nobody knows in which state an interrupt has left the connection."""
         writer, self._writer = self._writer, None
-        if writer is not None and not writer.closed:
-            writer.invalidate()
-            writer.close()
+        if writer is not None:
+            drop(writer)
 
     # --- PostgreSQL ----------------------------------------------------------------------------
 
@@ -299,7 +306,7 @@ class Store:
         for lost in range(RACES):
             mine.error = None
             try:
-                with self.engine.begin() as conn:
+                with self._kept.lend(writes=True) as conn:
                     mine.run(conn, self.clock.now())
                 return
             except (sa.exc.SQLAlchemyError, LostRace) as error:
@@ -336,27 +343,10 @@ def _first_line(error: BaseException) -> str:
     return (str(getattr(error, "orig", error)).splitlines() or ["no reason given"])[0]
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
-    """WAL with full sync: what is committed survives a crash of the machine."""
-    engine = sa.create_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(raw: Any, _record: Any) -> None:
-        raw.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            raw.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(conn: sa.Connection) -> None:
-        writes = conn.get_execution_options().get("soar_writes")
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgres(url: sa.URL) -> sa.Engine:
-    """Statements that hang on a lock give up; a connection that a restart cut is replaced."""
-    options = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
-    return sa.create_engine(
-        url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"options": options, "connect_timeout": 5}
-    )
+def _engine(url: sa.URL) -> sa.Engine:
+    """Only the driver that is needed is imported: the one for PostgreSQL is not always there."""
+    if url.get_backend_name() == "sqlite":
+        from soar.store.sqlite import engine
+    else:
+        from soar.store.postgres import engine
+    return engine(url)

@@ -38,12 +38,18 @@ class Moment(sa.types.TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Any:
         """One write stores the same moment in many columns, so the newest ones are kept as they are stored."""
-        return lru_cache(maxsize=128)(super().bind_processor(dialect))  # type: ignore[arg-type]
+        if dialect.name not in _stored:
+            _stored[dialect.name] = lru_cache(maxsize=128)(super().bind_processor(dialect))  # type: ignore[arg-type]
+        return _stored[dialect.name]
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_stored: dict[str, Any] = {}
+"""For each kind of database, what makes of a moment what is stored; one for all columns."""
 
 
 def _id(name: str = "id") -> sa.Column[str]:
@@ -75,8 +81,15 @@ def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False, default=False)
 
 
-def _ref(name: str, to: str, *, null: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.String(64), sa.ForeignKey(f"{to}.id"), nullable=null, index=True)
+def _ref(name: str, to: str, *, null: bool = False, index: bool = True) -> sa.Column[str]:
+    """`index`: not where a unique key of several columns begins with this one; it finds the rows as well."""
+    return sa.Column(name, sa.String(64), sa.ForeignKey(f"{to}.id"), nullable=null, index=index)
+
+
+def _few(name: str, column: sa.Column[Any]) -> None:
+    """Index a column that is empty in most rows; those cost nothing then."""
+    some = column.is_not(None)
+    sa.Index(name, column, sqlite_where=some, postgresql_where=some)
 
 
 meta = sa.Table("meta", metadata, _id("name"), _json("value"))
@@ -87,8 +100,8 @@ persons = sa.Table(
     sa.UniqueConstraint("name"),
 )  # fmt: skip
 roles = sa.Table(
-    "roles", metadata, _id(), _ref("person_id", "persons"), _text("role"), _at("granted_at"), _text("granted_by"),
-    sa.UniqueConstraint("person_id", "role"),
+    "roles", metadata, _id(), _ref("person_id", "persons", index=False), _text("role"), _at("granted_at"),
+    _text("granted_by"), sa.UniqueConstraint("person_id", "role"),
 )  # fmt: skip
 keys = sa.Table(
     "keys", metadata, _id(), _ref("person_id", "persons", null=True), _text("service", null=True),
@@ -115,22 +128,22 @@ deliveries = sa.Table(
 )  # fmt: skip
 """`raw` is the body of a small delivery, byte for byte; that of a large one is in the vault, by its digest."""
 scope = sa.Table(
-    "scope", metadata, _id(), _ref("incident_id", "incidents"), _text("kind"), _text("entity_id"), _text("name"),
-    _text("status"), _text("resolved_by"), _at("as_of"), _at("known_since", null=True), _json("entity"),
+    "scope", metadata, _id(), _ref("incident_id", "incidents", index=False), _text("kind"), _text("entity_id"),
+    _text("name"), _text("status"), _text("resolved_by"), _at("as_of"), _at("known_since", null=True), _json("entity"),
     _at("added_at"), sa.UniqueConstraint("incident_id", "kind", "entity_id"),
     sa.Index("ix_scope_entity_id", "entity_id"),
 )  # fmt: skip
 observables = sa.Table(
-    "observables", metadata, _id(), _ref("incident_id", "incidents"), _text("type"), _text("value"),
+    "observables", metadata, _id(), _ref("incident_id", "incidents", index=False), _text("type"), _text("value"),
     _text("verdict"), _int("confidence"), _text("judged_by", default=""), _at("added_at"),
     sa.UniqueConstraint("incident_id", "type", "value"),
 )  # fmt: skip
 links = sa.Table(
-    "links", metadata, _id(), _ref("incident_id", "incidents"), _text("kind"), _text("value", index=True),
+    "links", metadata, _id(), _ref("incident_id", "incidents", index=False), _text("kind"), _text("value", index=True),
     _at("seen_at"), sa.UniqueConstraint("incident_id", "kind", "value"),
 )  # fmt: skip
 proposals = sa.Table(
-    "proposals", metadata, _ref("incident_id", "incidents"), _text("playbook_slug"),
+    "proposals", metadata, _ref("incident_id", "incidents", index=False), _text("playbook_slug"),
     sa.PrimaryKeyConstraint("incident_id", "playbook_slug"),
 )  # fmt: skip
 """Which playbooks were proposed in which incident: each of them once."""
@@ -145,10 +158,11 @@ runs = sa.Table(
     _text("status", index=True), _json("state"), _json("inputs"), _text("why"), _text("started_by"),
     _text("started_kind", default="person"), _flag("automatic"), _int("priority"), _at("created_at"),
     _at("started_at", null=True), _at("ended_at", null=True), _text("reason", default=""),
-    _count("version"),
+    _text("called_by", null=True), _count("version"),
 )  # fmt: skip
+_few("ix_runs_called_by", runs.c.called_by)
 work = sa.Table(
-    "work", metadata, _id(), _ref("run_id", "runs"), _text("occurrence"), _int("attempt"), _text("kind"),
+    "work", metadata, _id(), _ref("run_id", "runs", index=False), _text("occurrence"), _int("attempt"), _text("kind"),
     _text("step_id"), _text("branch"), _text("state"), _int("priority"), _text("owner", null=True),
     _int("fence"), _text("boot", null=True), _at("claimed_until", null=True), _at("created_at"),
     _json("notes"), _count("losses"), sa.UniqueConstraint("run_id", "occurrence", "attempt"),
@@ -158,11 +172,11 @@ actions = sa.Table(
     "actions", metadata, _id(), _text("origin"), _text("step_path"), _int("command_index"), _text("target"),
     _text("target_name"), _text("verb"), _int("generation"), _text("adapter"), _json("params"), _text("repeat_class"),
     _text("digest"), _text("state", index=True), _ref("incident_id", "incidents"), _ref("run_id", "runs", null=True),
-    _text("step", default=""), _text("undo_of", null=True, index=True), _text("undo_reason", default=""),
-    _text("renews", null=True, index=True),
+    _text("step", default=""), _text("undo_of", null=True), _text("undo_reason", default=""),
+    _text("renews", null=True),
     _json("prior"), _json("handle"), _json("outputs"), _json("guards"), _text("summary", default=""),
-    _int("lease_seconds"), _int("review_seconds"), _text("caller"), _text("approval_id", null=True, index=True),
-    _text("effect_id", null=True, index=True), _at("created_at"), _at("called_at", null=True),
+    _int("lease_seconds"), _int("review_seconds"), _text("caller"), _text("approval_id", null=True),
+    _text("effect_id", null=True), _at("created_at"), _at("called_at", null=True),
     _at("verified_at", null=True), _at("ended_at", null=True),
     sa.UniqueConstraint("origin", "step_path", "command_index", "target", "verb", "generation"),
 )  # fmt: skip
@@ -172,6 +186,10 @@ sa.Index(
 )  # fmt: skip
 sa.Index("ix_actions_verb_called_at", actions.c.verb, actions.c.called_at)
 sa.Index("ix_actions_target_verb", actions.c.target, actions.c.verb)
+_few("ix_actions_undoing", actions.c.undo_of)
+_few("ix_actions_renewing", actions.c.renews)
+_few("ix_actions_approval", actions.c.approval_id)
+_few("ix_actions_effect", actions.c.effect_id)
 effects = sa.Table(
     "effects", metadata, _id(), _text("adapter"), _text("verb"), _text("target", index=True), _text("params_digest"),
     _text("state", index=True), _at("since"), _at("verified_at", null=True), _at("expires_at", null=True),
@@ -205,7 +223,7 @@ approvals = sa.Table(
     _at("expires_at", null=True), _at("decided_at", null=True), _int("escalations"),
 )  # fmt: skip
 votes = sa.Table(
-    "votes", metadata, _id(), _ref("approval_id", "approvals"), _text("person_id"), _text("decision"),
+    "votes", metadata, _id(), _ref("approval_id", "approvals", index=False), _text("person_id"), _text("decision"),
     _text("reason"), _text("digest"), _json("voter"), _at("at"), sa.UniqueConstraint("approval_id", "person_id"),
 )  # fmt: skip
 tasks = sa.Table(
@@ -246,7 +264,7 @@ evidence_items = sa.Table(
     _text("source_sha256", default=""), _at("acquired_at"), _at("stored_at"),
 )  # fmt: skip
 custody = sa.Table(
-    "custody", metadata, _id(), _ref("item_id", "evidence_items"), _int("seq"), _json("entry"),
+    "custody", metadata, _id(), _ref("item_id", "evidence_items", index=False), _int("seq"), _json("entry"),
     sa.UniqueConstraint("item_id", "seq"),
 )  # fmt: skip
 packages = sa.Table(
@@ -261,7 +279,7 @@ events = sa.Table(
     sa.UniqueConstraint("stream", "seq"),
 )  # fmt: skip
 event_values = sa.Table(
-    "event_values", metadata, _ref("event_id", "events"), _text("name"), _text("salt"), _json("value"),
+    "event_values", metadata, _ref("event_id", "events", index=False), _text("name"), _text("salt"), _json("value"),
     sa.PrimaryKeyConstraint("event_id", "name"),
 )  # fmt: skip
 heads = sa.Table("heads", metadata, _id("stream"), _int("seq"), _text("hash"))

@@ -13,7 +13,7 @@ from soar.errors import StaleFence
 from soar.ids import new_id
 from soar.store.rows import WorkRow
 from soar.store.session import Tx
-from soar.store.statement import Statement
+from soar.store.statement import Statement, literally
 from soar.store.tables import due, runs, work
 
 CLAIM = timedelta(seconds=60)
@@ -52,10 +52,12 @@ ARMED: sa.ColumnElement[str] = sa.literal_column("'armed'")
 FRESH = Standing(abandoned=False, paused=False, overtaken=False)
 """Of a row that was just made in the same transaction."""
 
-_SAME = sa.select(work.c.id).where(
-    work.c.run_id == sa.bindparam("run"),
-    work.c.occurrence == sa.bindparam("visit"),
-    work.c.attempt == sa.bindparam("tries"),
+_SAME = Statement(
+    sa.select(work.c.id).where(
+        work.c.run_id == sa.bindparam("run"),
+        work.c.occurrence == sa.bindparam("visit"),
+        work.c.attempt == sa.bindparam("tries"),
+    )
 )
 # On PostgreSQL, where workers stand on several machines, claims count the server's time.
 _UNTIL = {False: sa.bindparam("until"), True: sa.func.clock_timestamp() + sa.bindparam("until", type_=sa.Interval)}
@@ -90,8 +92,8 @@ def add(
 
 _TOP = sa.select(sa.func.max(work.c.priority)).where(work.c.state == _READY).scalar_subquery()
 _FREE = sa.select(work).where(work.c.state == _READY).limit(1).with_for_update(skip_locked=True, key_share=True)
-_BEST = _FREE.where(work.c.priority == _TOP).order_by(work.c.id)
-_ANY = _FREE.order_by(work.c.priority.desc(), work.c.id)
+_BEST = Statement(_FREE.where(work.c.priority == _TOP).order_by(work.c.id))
+_ANY = Statement(_FREE.order_by(work.c.priority.desc(), work.c.id))
 _CLAIM = {
     postgres: Statement(
         work.update()
@@ -107,13 +109,13 @@ _CLAIM = {
 
 def claim(tx: Tx, owner: Owner) -> WorkRow | None:
     """Take the best ready row, by priority and age; its fence goes up by one."""
-    best = tx.run(_BEST).first() or (tx.run(_ANY).first() if tx.postgres else None)
+    best = tx.run(_BEST, {}).first() or (tx.run(_ANY, {}).first() if tx.postgres else None)
     if best is None:
         return None
     fence = best.fence + 1
     mine = {"row": best.id, "by": owner.name, "at_boot": owner.boot, "to_fence": fence}
     tx.run(_CLAIM[tx.postgres], {**mine, "until": _until(tx, owner.claim)})
-    return WorkRow.of({**best._mapping, "fence": fence})  # noqa: SLF001 - SQLAlchemy's documented name
+    return WorkRow.of({**best._asdict(), "fence": fence})
 
 
 def any_ready(conn: sa.Connection) -> bool:
@@ -125,7 +127,7 @@ _ONE_READY = sa.select(work.c.id).where(work.c.state == _READY).limit(1)
 _HIGHER = sa.alias(work, "higher")
 _STANDING = Statement(
     sa.select(
-        work.c.fence, work.c.state, work.c.notes, runs.c.status,
+        work.c.fence, work.c.state, work.c.notes, runs.c.status, runs.c.version,
         sa.exists().where(_HIGHER.c.state == _READY, _HIGHER.c.priority > work.c.priority).label("overtaken"),
     )
     .join_from(runs, work, runs.c.id == work.c.run_id)
@@ -140,6 +142,7 @@ def check_fence(tx: Tx, row: WorkRow) -> Standing:
     The run is locked first, as by whoever votes, cancels or fires a timer: one order for everybody.
     """
     now = tx.run(_STANDING, {"row": row.id}).first()
+    tx.locked[row.run_id] = now.version
     if now.fence != row.fence or now.state != "claimed":
         raise StaleFence(f"work {row.id} was taken over (fence {row.fence}, now {now.fence}, {now.state})")
     return Standing(bool(now.notes.get(ABANDONED)), now.status == "paused", bool(now.overtaken))
@@ -171,6 +174,14 @@ def park(tx: Tx, row: WorkRow, notes: Mapping[str, Any] | None = None) -> bool:
     if rung:
         tx.ring(row.id)
     return not rung
+
+
+def older(conn: sa.Connection, than: datetime, most: int = 100) -> list[tuple[str, str]]:
+    """Run and occurrence of open work that was made before that time, oldest first."""
+    mine = sa.select(work.c.run_id, work.c.occurrence).join_from(work, runs, runs.c.id == work.c.run_id)
+    open_work = work.c.state.in_(literally(("parked", "ready", "claimed")))
+    late = mine.where(open_work, work.c.created_at < than, runs.c.status == "running").order_by(work.c.id).limit(most)
+    return [(row.run_id, row.occurrence) for row in conn.execute(late)]
 
 
 def wake(tx: Tx, work_id: str) -> bool:
@@ -292,13 +303,13 @@ def _until(tx: Tx, claim: timedelta) -> Any:
 def arm(tx: Tx, at: datetime, kind: str, ref: str, generation: int = 0, data: Mapping[str, Any] | None = None) -> str:
     """Set a timer: at that time, this kind of thing is due for this row."""
     timer = new_id()
-    tx.conn.execute(
-        due.insert().values(
-            id=timer, at=at, kind=kind, ref=ref, generation=generation, data=dict(data or {}), state="armed"
-        )
-    )
+    row = {"id": timer, "at": at, "kind": kind, "ref": ref, "generation": generation, "data": dict(data or {})}
+    tx.run(_ARM, {**row, "state": "armed"})
     tx.ring("")
     return timer
+
+
+_ARM = Statement(due.insert())
 
 
 def disarm(tx: Tx, kind: str, ref: str) -> None:

@@ -68,6 +68,25 @@ def test_every_wrong_credential_and_an_unknown_source_get_the_same_answer(door: 
     assert len({problem(answer, 401, "unauthenticated")["detail"] for answer in refused}) == 1
 
 
+def test_a_delivery_finds_no_route_and_is_answered_like_everybody(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    alert = load_sample("elastic_encryption", datetime.now(UTC), fresh=True)
+    wrong = problem(door.call("GET", "/alerts/elastic"), 405, "method_not_allowed")
+    assert wrong["instance"] == "/api/v1/alerts/elastic"
+
+    async def lost(*_: object) -> None:
+        raise AssertionError("a route was looked for")
+
+    monkeypatch.setattr(door.client.app.router, "middleware_stack", lost)  # type: ignore[attr-defined]
+    taken = door.elastic(alert, "straight-1")
+    assert taken.status_code == 202
+    said = problem(door.elastic(alert, "straight-2", token="wrong"), 401, "unauthenticated")
+    assert said["instance"] == "/api/v1/alerts/elastic"
+    for answer in (taken, door.elastic(alert, "straight-2", token="wrong")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-request-id"]
+    assert door.call("POST", "/alerts/nobody", raw=b"{}").status_code == 500
+
+
 def test_refusals_are_counted_and_written_down_at_most_once_a_minute(own_door: Door) -> None:
     door = own_door
     for _ in range(5):

@@ -20,6 +20,8 @@ from soar.store import incidents
 from tests.api.door import Door, knock
 from tests.api.test_errors import problem
 
+pytestmark = pytest.mark.alone  # one story told in order: its tests may not be dealt out to several workers
+
 PLAN = {"playbook": "compromised-host", "inputs": {"watch_for": "1s"}}
 LOOK_THEN_BLOCK = """
 id: look-then-block

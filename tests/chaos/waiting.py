@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from soar.clock import SystemClock
 from soar.store.session import Store, Tx
 from soar.store.tables import actions, approvals, due, incidents, runs, scope, work
+from tests import wires
 
 _PLACE = re.compile(r"%\((\w+)\)s")
 _HEAD = 8
@@ -83,8 +84,10 @@ def plans(url: str, ask: Callable[[Tx], Any]) -> list[str]:
         said.append((statement, parameters))
 
     sa.event.listen(store.engine, "before_cursor_execute", listen)
+    end = wires.listen(store, lambda statement, parameters: said.append((statement, parameters)))
     try:
         store.write(ask)
+        end()
         asked = [each for each in said if each[0].lstrip().split()[0] in ("SELECT", "UPDATE")]
         with store.read() as conn:
             rows = [_explained(conn, statement, given, postgres=not store.embedded) for statement, given in asked]

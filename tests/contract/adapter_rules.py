@@ -40,7 +40,7 @@ class MemorySink:
         return self.items[item_id]
 
 
-def call(verb: str, target: str, key: str, **params: object) -> Call:
+def call(verb: str, target: str, key: str, /, **params: object) -> Call:
     """A call with little writing; `target` is kind:id."""
     return Call(key=key, verb=verb, target=Target.parse(target), params=params, caller="person:Zoë", timeout=5.0)
 

@@ -23,6 +23,11 @@ PAIRS: list[tuple[str, str, dict[str, Any]]] = [
     ("disable_account", "account:k.lind", {"account": "k.lind"}),
     ("quarantine_file", "host:ws-0152", {"host": "ws-0152", "path": SCR.replace("j.doe", "m.ruiz")}),
     ("stop_service", "host:srv-files-01", {"host": "srv-files-01", "name": "smbd"}),
+    ("quarantine_email", "mailbox:<7781@invoice-desk.example>", {"message_id": "<7781@invoice-desk.example>"}),
+    ("revoke_credential", "key:AKIAEXAMPLE7781", {"key": "AKIAEXAMPLE7781"}),
+    ("fail_over", "service:freight-portal", {"service": "freight-portal"}),
+    ("segment_network", "host:10.20.1.0/24", {"network": "10.20.1.0/24"}),
+    ("lock_device", "host:nb-0201", {"host": "nb-0201"}),
     ("block_ip", "observable:ipv4-addr:198.51.100.77", {"ip": "198.51.100.77"}),
     ("block_ip", "observable:2001:db8::77", {"ip": "2001:db8::77"}),
     ("block_domain", "observable:domain-name:cdn-update.example", {"domain": "cdn-update.example"}),
@@ -40,6 +45,61 @@ def test_a_containment_is_done_seen_and_undone_and_only_by_its_own_key(
     do = call(verb, target, f"k {target}", **params)
     undo = call(inverse, target, f"u {target}", **{n: v for n, v in params.items() if n in VERBS[inverse].params})
     adapter_rules.is_done_seen_undone_and_never_takes_what_is_not_ours(adapter_of(estate), do, undo)
+
+
+REPAIRS: list[tuple[str, str, dict[str, Any]]] = [
+    ("delete_file", "host:ws-0152", {"host": "ws-0152", "path": SCR.replace("j.doe", "m.ruiz")}),
+    ("remove_persistence", "host:ws-0152",
+     {"host": "ws-0152", "entry": r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run\Invoice"}),
+    ("remove_inbox_rule", "mailbox:m.ruiz@meridian.example", {"mailbox": "m.ruiz@meridian.example", "rule": "rule-1"}),
+    ("revoke_consent", "account:m.ruiz", {"account": "m.ruiz", "app": "Calendar Sync Plus"}),
+    ("wipe_device", "host:nb-0201", {"host": "nb-0201"}),
+    ("rebuild_host", "host:ws-0160", {"host": "ws-0160"}),
+    ("patch", "host:srv-web-01", {"host": "srv-web-01", "update": "nginx 1.27.4"}),
+    ("apply_workaround", "host:srv-web-01", {"host": "srv-web-01", "change": "upload off"}),
+    ("restore_backup", "host:srv-files-01", {"host": "srv-files-01", "backup": "nightly"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "target", "params"), REPAIRS, ids=[verb for verb, _, _ in REPAIRS])
+def test_a_repair_is_done_once_for_a_key_and_is_seen_by_it_alone(
+    estate: Lab, verb: str, target: str, params: dict[str, Any]
+) -> None:
+    adapter = adapter_of(estate)
+    do, other = call(verb, target, f"k {verb}", **params), call(verb, target, "another", **params)
+    assert adapter.inspect(do).present is False
+    adapter.apply(do, MemorySink())
+    adapter.apply(do, MemorySink())
+    seen = adapter.inspect(do)
+    assert (seen.present, seen.ours) == (True, do.key)
+    assert adapter.inspect(other).present is False
+    assert [entry["changed"] for entry in calls(estate, do.key, "apply")] == [True, False]
+
+
+def test_a_rebuilt_host_is_clean(estate: Lab) -> None:
+    adapter = adapter_of(estate)
+    look = call("verify_clean", "host:ws-0152", "r", host="ws-0152")
+    assert adapter.apply(look, MemorySink()).outputs["clean"] is False
+    adapter.apply(call("rebuild_host", "host:ws-0152", "k", host="ws-0152"), MemorySink())
+    assert adapter.apply(look, MemorySink()).outputs["clean"] is True
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "params"),
+    [
+        ("revoke_credential", "key:none", {"key": "none"}),
+        ("quarantine_email", "mailbox:none", {"message_id": "none"}),
+        ("remove_inbox_rule", "mailbox:k.lind@meridian.example", {"mailbox": "k.lind@meridian.example", "rule": "x"}),
+        ("revoke_consent", "account:k.lind", {"account": "k.lind", "app": "x"}),
+        ("delete_file", "host:ws-0160", {"host": "ws-0160", "path": "none"}),
+        ("update_ticket", "team:on-call", {"team": "on-call", "ticket": "T-9999", "text": "x"}),
+    ],
+)
+def test_what_is_not_there_is_refused_and_nothing_changes(
+    estate: Lab, verb: str, target: str, params: dict[str, Any]
+) -> None:
+    with pytest.raises(Rejected):
+        adapter_of(estate).apply(call(verb, target, "k", **params), MemorySink())
 
 
 def test_it_declares_what_it_can_do_and_refuses_the_rest(estate: Lab) -> None:

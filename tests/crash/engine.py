@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-
-import sqlalchemy as sa
+from typing import Any
 
 from soar.engine import calls, due, prepare
 from soar.engine.parts import Parts
@@ -14,6 +13,7 @@ from soar.engine.runner import Runner
 from soar.protocol import Recovery
 from soar.store import work
 from soar.store.session import Store
+from tests import wires
 
 CLAIM = 1.0
 """Seconds that a claim holds in the drills."""
@@ -43,17 +43,17 @@ def take_over(of: Parts) -> None:
 def read_only(store: Store) -> None:
     """From here on every write is refused by the database itself."""
     refuse = "PRAGMA query_only=ON" if store.embedded else "SET TRANSACTION READ ONLY"
-    sa.event.listen(store.engine, "begin", lambda conn: conn.exec_driver_sql(refuse))
+    wires.at_begin(store, lambda raw: raw.execute(refuse))
 
 
 def stop_growing(store: Store, *, while_there_is: Path) -> None:
     """The database may not become larger than it is while this file stands (SQLite, `max_page_count`)."""
 
-    def limit(conn: sa.Connection) -> None:
-        pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one() if while_there_is.exists() else 1_000_000
-        conn.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    def limit(raw: Any) -> None:
+        pages = raw.execute("PRAGMA page_count").fetchone()[0] if while_there_is.exists() else 1_000_000
+        raw.execute(f"PRAGMA max_page_count={pages}")
 
-    sa.event.listen(store.engine, "begin", limit)
+    wires.at_begin(store, limit)
 
 
 def _always_repeat() -> None:

@@ -10,8 +10,6 @@ import sys
 import threading
 from typing import Any, cast
 
-import sqlalchemy as sa
-
 from api.process import log_to_stderr
 from soar.clock import SystemClock
 from soar.engine import due
@@ -19,6 +17,7 @@ from soar.engine.parts import Parts
 from soar.guards.policy import Policy
 from soar.store import timers
 from soar.store.session import Store, Tx
+from tests import wires
 
 
 def main(url: str, freeze_at: int, idle: str) -> None:
@@ -35,13 +34,13 @@ def main(url: str, freeze_at: int, idle: str) -> None:
 
     due._do = watched
 
-    @sa.event.listens_for(store.engine, "commit")
-    def freeze(_: sa.Connection) -> None:
+    def freeze() -> None:
         if taken[0]:
             print(json.dumps({"frozen": taken[0]}), flush=True)
             taken[0] = ""
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    wires.at_commit(store, freeze)
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     print(json.dumps({"ready": os.getpid()}), flush=True)

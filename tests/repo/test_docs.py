@@ -124,7 +124,9 @@ def found() -> Registry:
 
 
 KINDS = sorted(found().adapters)
-SAMPLE_SETTINGS: Mapping[str, Mapping[str, str]] = {
+SAMPLE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "http-commands": {"hosts": ["edr.example"]},
+    "shell": {"shells": ["bash", "powershell"]},
     "lab": {"url": "http://127.0.0.1:1"},
     "example": {"path": "blocked.json"},
     "yara": {},

@@ -65,6 +65,15 @@ def test_a_table_that_no_migration_makes_would_be_seen(url: str) -> None:
     assert differences(url)
 
 
+def test_no_index_repeats_what_a_key_of_its_table_begins_with() -> None:
+    for table in metadata.sorted_tables:
+        keys = [key for key in table.constraints if isinstance(key, sa.UniqueConstraint | sa.PrimaryKeyConstraint)]
+        begun = [[column.name for column in key.columns] for key in keys]
+        for index in table.indexes:
+            names = [column.name for column in index.columns]
+            assert not any(key[: len(names)] == names for key in begun), index.name
+
+
 def test_there_is_one_line_of_migrations(url: str) -> None:
     script = ScriptDirectory.from_config(config(url))
     assert len(script.get_heads()) == 1

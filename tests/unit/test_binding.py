@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from soar.engine.binding import bind, initial_inputs, turns, variables_at
 from soar.errors import Invalid
-from soar.playbook.model import Soar
+from soar.playbook.model import Soar, Variable, one_step
 from tests.unit.playbook_runs import SAY, Told, book
 
 
@@ -82,3 +84,17 @@ def test_every_wrong_input_is_told_at_once() -> None:
         "unknown_variable", "missing_value", "bad_duration", "wrong_type"
     ]  # fmt: skip
     assert caught.value.problems[0].mend == "Did you mean hosts?"
+
+
+def test_a_constant_is_not_given_another_value_and_an_external_one_must_be_given() -> None:
+    fixed = replace(
+        one_step("drill", "Drill", Soar(verb="notify")),
+        slug="",
+        variables={"port": Variable(type="int", default=22, constant=True), "who": Variable(type="str", external=True)},
+    )
+    assert initial_inputs(fixed, {}, {"who": "ada", "port": 22}) == {"port": 22, "who": "ada"}
+    with pytest.raises(Invalid) as refused:
+        initial_inputs(fixed, {}, {"port": 23})
+    assert [(each.code, each.pointer) for each in refused.value.problems] == [
+        ("constant", "/port"), ("missing_value", "/who"),
+    ]  # fmt: skip

@@ -18,7 +18,9 @@ from soar.events import Kind, verify_stream
 from soar.model import ENGINE, Severity
 from soar.playbook.model import Soar, one_step
 from soar.store import incidents, runs, streams, work
-from soar.store.session import LostRace, Store, Tx
+from soar.store.kept import Kept
+from soar.store.session import Store, Tx
+from soar.store.statement import LostRace
 from soar.store.tables import events, meta
 from soar.store.tables import runs as run_table
 from tests.stage import until
@@ -253,10 +255,9 @@ def test_an_interrupt_inside_a_shared_write_keeps_nothing_of_it(sqlite_url: str)
     store.close()
 
 
-def test_a_pool_without_a_free_connection_is_said_as_unavailable_and_ends_no_worker(postgres_url: str) -> None:
+def test_a_store_without_a_free_connection_is_said_as_unavailable_and_ends_no_worker(postgres_url: str) -> None:
     store = Store(postgres_url, SystemClock())
-    store.engine.dispose()
-    store.engine.pool = sa.pool.QueuePool(store.engine.pool._creator, pool_size=1, max_overflow=0, timeout=0.1)
+    store._kept = Kept(store.engine, most=1, patience=0.1)
     turns = threading.Semaphore(0)
 
     class Worker:
@@ -267,7 +268,7 @@ def test_a_pool_without_a_free_connection_is_said_as_unavailable_and_ends_no_wor
             return bool(store.write(lambda tx: None))
 
     bells, stop = Bells(), threading.Event()
-    with store.engine.connect():
+    with store._kept.lend(writes=False):
         with pytest.raises(Unavailable, match="cannot be written"):
             store.write(lambda tx: None)
         with pytest.raises(Unavailable, match="cannot be read"):

@@ -72,16 +72,22 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['incident_id'], ['incidents.id'], name=op.f('fk_proposals_incident_id')),
     sa.PrimaryKeyConstraint('incident_id', 'playbook_slug', name=op.f('pk_proposals'))
     )
-    with op.batch_alter_table('proposals', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_proposals_incident_id'), ['incident_id'], unique=False)
-
     with op.batch_alter_table('actions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('renews', sa.Text(), nullable=True))
+        batch_op.drop_index(batch_op.f('ix_actions_approval_id'))
+        batch_op.drop_index(batch_op.f('ix_actions_effect_id'))
         batch_op.drop_index(batch_op.f('ix_actions_target'))
+        batch_op.drop_index(batch_op.f('ix_actions_undo_of'))
+        batch_op.create_index('ix_actions_approval', ['approval_id'], unique=False, sqlite_where=sa.text('approval_id IS NOT NULL'), postgresql_where=sa.text('approval_id IS NOT NULL'))
         batch_op.create_index('ix_actions_calling', ['adapter'], unique=False, sqlite_where=sa.text("state = 'calling'"), postgresql_where=sa.text("state = 'calling'"))
-        batch_op.create_index(batch_op.f('ix_actions_renews'), ['renews'], unique=False)
+        batch_op.create_index('ix_actions_effect', ['effect_id'], unique=False, sqlite_where=sa.text('effect_id IS NOT NULL'), postgresql_where=sa.text('effect_id IS NOT NULL'))
+        batch_op.create_index('ix_actions_renewing', ['renews'], unique=False, sqlite_where=sa.text('renews IS NOT NULL'), postgresql_where=sa.text('renews IS NOT NULL'))
         batch_op.create_index('ix_actions_target_verb', ['target', 'verb'], unique=False)
+        batch_op.create_index('ix_actions_undoing', ['undo_of'], unique=False, sqlite_where=sa.text('undo_of IS NOT NULL'), postgresql_where=sa.text('undo_of IS NOT NULL'))
         batch_op.create_index('ix_actions_verb_called_at', ['verb', 'called_at'], unique=False)
+
+    with op.batch_alter_table('custody', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_custody_item_id'))
 
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
         batch_op.add_column(sa.Column('raw', sa.LargeBinary(), nullable=True))
@@ -93,17 +99,36 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('repairs', sa.Integer(), server_default='0', nullable=False))
         batch_op.create_index('ix_effects_open', ['adapter', 'verb', 'target', 'params_digest'], unique=True, sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
 
+    with op.batch_alter_table('event_values', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_event_values_event_id'))
+
     with op.batch_alter_table('holds', schema=None) as batch_op:
         batch_op.add_column(sa.Column('generation', sa.Integer(), server_default='1', nullable=False))
 
+    with op.batch_alter_table('links', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_links_incident_id'))
+
+    with op.batch_alter_table('observables', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_observables_incident_id'))
+
+    with op.batch_alter_table('roles', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_roles_person_id'))
+
     with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('called_by', sa.Text(), nullable=True))
         batch_op.add_column(sa.Column('version', sa.Integer(), server_default='0', nullable=False))
+        batch_op.create_index('ix_runs_called_by', ['called_by'], unique=False, sqlite_where=sa.text('called_by IS NOT NULL'), postgresql_where=sa.text('called_by IS NOT NULL'))
 
     with op.batch_alter_table('scope', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_scope_incident_id'))
         batch_op.create_index('ix_scope_entity_id', ['entity_id'], unique=False)
+
+    with op.batch_alter_table('votes', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_votes_approval_id'))
 
     with op.batch_alter_table('work', schema=None) as batch_op:
         batch_op.add_column(sa.Column('losses', sa.Integer(), server_default='0', nullable=False))
+        batch_op.drop_index(batch_op.f('ix_work_run_id'))
         batch_op.drop_index(batch_op.f('ix_work_state'))
         batch_op.create_index('ix_work_state_priority_id', ['state', 'priority', 'id'], unique=False)
 
@@ -115,16 +140,35 @@ def downgrade() -> None:
     with op.batch_alter_table('work', schema=None) as batch_op:
         batch_op.drop_index('ix_work_state_priority_id')
         batch_op.create_index(batch_op.f('ix_work_state'), ['state'], unique=False)
+        batch_op.create_index(batch_op.f('ix_work_run_id'), ['run_id'], unique=False)
         batch_op.drop_column('losses')
+
+    with op.batch_alter_table('votes', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_votes_approval_id'), ['approval_id'], unique=False)
 
     with op.batch_alter_table('scope', schema=None) as batch_op:
         batch_op.drop_index('ix_scope_entity_id')
+        batch_op.create_index(batch_op.f('ix_scope_incident_id'), ['incident_id'], unique=False)
 
     with op.batch_alter_table('runs', schema=None) as batch_op:
+        batch_op.drop_index('ix_runs_called_by', sqlite_where=sa.text('called_by IS NOT NULL'), postgresql_where=sa.text('called_by IS NOT NULL'))
         batch_op.drop_column('version')
+        batch_op.drop_column('called_by')
+
+    with op.batch_alter_table('roles', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_roles_person_id'), ['person_id'], unique=False)
+
+    with op.batch_alter_table('observables', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_observables_incident_id'), ['incident_id'], unique=False)
+
+    with op.batch_alter_table('links', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_links_incident_id'), ['incident_id'], unique=False)
 
     with op.batch_alter_table('holds', schema=None) as batch_op:
         batch_op.drop_column('generation')
+
+    with op.batch_alter_table('event_values', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_event_values_event_id'), ['event_id'], unique=False)
 
     with op.batch_alter_table('effects', schema=None) as batch_op:
         batch_op.drop_index('ix_effects_open', sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
@@ -136,16 +180,22 @@ def downgrade() -> None:
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
         batch_op.drop_column('raw')
 
+    with op.batch_alter_table('custody', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_custody_item_id'), ['item_id'], unique=False)
+
     with op.batch_alter_table('actions', schema=None) as batch_op:
         batch_op.drop_index('ix_actions_verb_called_at')
+        batch_op.drop_index('ix_actions_undoing', sqlite_where=sa.text('undo_of IS NOT NULL'), postgresql_where=sa.text('undo_of IS NOT NULL'))
         batch_op.drop_index('ix_actions_target_verb')
-        batch_op.drop_index(batch_op.f('ix_actions_renews'))
+        batch_op.drop_index('ix_actions_renewing', sqlite_where=sa.text('renews IS NOT NULL'), postgresql_where=sa.text('renews IS NOT NULL'))
+        batch_op.drop_index('ix_actions_effect', sqlite_where=sa.text('effect_id IS NOT NULL'), postgresql_where=sa.text('effect_id IS NOT NULL'))
         batch_op.drop_index('ix_actions_calling', sqlite_where=sa.text("state = 'calling'"), postgresql_where=sa.text("state = 'calling'"))
+        batch_op.drop_index('ix_actions_approval', sqlite_where=sa.text('approval_id IS NOT NULL'), postgresql_where=sa.text('approval_id IS NOT NULL'))
+        batch_op.create_index(batch_op.f('ix_actions_undo_of'), ['undo_of'], unique=False)
         batch_op.create_index(batch_op.f('ix_actions_target'), ['target'], unique=False)
+        batch_op.create_index(batch_op.f('ix_actions_effect_id'), ['effect_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_actions_approval_id'), ['approval_id'], unique=False)
         batch_op.drop_column('renews')
-
-    with op.batch_alter_table('proposals', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_proposals_incident_id'))
 
     op.drop_table('proposals')
     with op.batch_alter_table('break_glass', schema=None) as batch_op:
