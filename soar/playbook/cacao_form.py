@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from soar import canonical, strict_json
 from soar.errors import Invalid, Problem
-from soar.playbook import check, schedules, values
+from soar.playbook import check, values
 from soar.playbook.cacao_variables import Outside, read_variables, variable_problems
 from soar.playbook.document import EXTENSION, SPEC_VERSION, step_document, to_document
 from soar.playbook.model import (
@@ -86,8 +86,8 @@ def read(text: str | bytes) -> tuple[Playbook, Places]:
 
 
 def examined(playbook: Playbook, places: Places) -> list[Problem]:
-    """Everything that is wrong with a playbook that could be read: secrets in it, schedules, and the rules."""
-    return check.problems(playbook, places, schedules.problems(playbook, places))
+    """Everything that is wrong with a playbook that could be read."""
+    return check.problems(playbook, places)
 
 
 def from_document(document: Any) -> Playbook:

@@ -58,9 +58,16 @@ def remarks(
         found[MOST] = places.problem("too_many_problems", message, "", "Mend these, and check again.")
     if noted:
         # What could not be read leaves gaps, and the gaps are no second mistake.
-        gaps = {problem.pointer for problem in noted}
+        gaps = {around for problem in noted for around in _around(problem.pointer)}
         found = [each for each in found if each.code not in check_graph.STRUCTURAL and each.pointer not in gaps]
     return remarked([*noted, *found], places.steps, playbook.workflow)
+
+
+def _around(pointer: str) -> Iterator[str]:
+    """A place, and those around it."""
+    while pointer:
+        yield pointer
+        pointer = pointer.rpartition("/")[0]
 
 
 def numbers(subject: Subject) -> Iterator[Problem]:
@@ -137,6 +144,7 @@ RULES: tuple[Rule, ...] = (
     check_sense.timed,
     check_sense.consent,
     check_sense.combinations,
+    check_sense.timetable,
     check_sense.adapters,
     check_order.order,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soar.errors import Problem
+from soar.playbook import schedules
 from soar.playbook.commands import COMMAND_VERBS
 from soar.playbook.model import ActionStep, ParallelStep
 from soar.playbook.references import references
@@ -72,6 +73,11 @@ def _acts(subject: Subject, step: ParallelStep) -> bool:
         isinstance(each, ActionStep) and (each.soar is None or each.soar.verb or each.soar.undo or not each.soar.manual)
         for each in inside
     )
+
+
+def timetable(subject: Subject) -> Iterator[Problem]:
+    """A playbook that begins by the clock begins at times that exist, with the inputs that it needs."""
+    yield from schedules.problems(subject.playbook, subject.places)
 
 
 def adapters(subject: Subject) -> Iterator[Problem]:

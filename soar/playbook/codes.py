@@ -65,6 +65,12 @@ ERRORS: Mapping[str, Mapping[str, str]] = {
         "two_forms": "A step that does two things.",
         "no_form": "A step that does nothing.",
         "not_cacao": "The document is no CACAO 2.0 playbook.",
+        "not_canonical": "The document has no canonical JSON form, so that nothing could be signed.",
+        "not_our_form": "Our own extension says a thing in other words than it would be written back in.",
+        "bad_cron": "A schedule that is none, or never comes.",
+        "bad_timezone": "A time zone that does not exist.",
+        "unknown_variable": "An input of a schedule that the playbook does not have.",
+        "missing_input": "A run that begins by the clock would lack a value.",
     },
     "The way through": {
         "no_start": "workflow_start names no start step.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from soar import strict_yaml
 from soar.errors import Invalid, Problem
-from soar.playbook import check, schedules, values
+from soar.playbook import check, values
 from soar.playbook.compile import Compiler
 from soar.playbook.document import AUTHOR, EXTENSION, EXTENSION_DEFINITION
 from soar.playbook.fields import Reader
@@ -33,7 +33,7 @@ _UNRULED = frozenset({"agents", "targets", "authentication", "schedules", "exter
 def load(text: str | bytes) -> Playbook:
     """Read and check a playbook. Raises Invalid with all its problems, in the order of the text."""
     playbook, places, noted = read(text)
-    problems = check.problems(playbook, places, [*noted, *schedules.problems(playbook, places)])
+    problems = check.problems(playbook, places, noted)
     if problems:
         raise Invalid(problems=problems)
     return playbook
