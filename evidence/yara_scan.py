@@ -1,7 +1,7 @@
 """YARA as an adapter: scans evidence items for malware. Reads only; changes nothing anywhere.
 
 It scans with the rule sets that are kept here (`scan`), or with the rules of a CACAO command of type `yara`
-(section 5.14; `command_yara`). Each item is scanned in a process of its own, from an unnamed copy, so that a
+(CACAO 2.0, section 5; `command_yara`). Each item is scanned in a process of its own, from an unnamed copy, so that a
 hostile rule or a hostile file cannot hold up, crash or fill this one.
 """
 

@@ -1,4 +1,4 @@
-"""Carries out CACAO commands of type `ssh` at hosts that are named here (section 5.11), with asyncssh.
+"""Carries out CACAO commands of type `ssh` at hosts that are named here (CACAO 2.0, section 5), with asyncssh.
 
 A host is known by its key in a file of known hosts, under the name that the playbook gives, or nothing
 is sent: there is no trust on first use. Keys and passwords come from the configuration by the name that
