@@ -28,8 +28,7 @@ from soar.playbook.model import Playbook
 from soar.playbook.places import Places
 from soar.playbook.remarks import Remark, remarked
 from soar.playbook.subject import Subject
-
-LARGEST = 2**53 - 1
+from soar.playbook.values import LARGEST
 
 MOST = 500
 """Problems after which nobody looks for more: a file that is all mistakes must not take all day."""
@@ -120,6 +119,7 @@ RULES: tuple[Rule, ...] = (
     check_definitions.words,
     check_definitions.definitions,
     check_definitions.used,
+    check_definitions.custom,
     check_definitions.secrets,
     check_commands.commands,
     check_steps.verbs,

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from soar.errors import Problem
-from soar.playbook import durations, vocabulary
+from soar.playbook import authentication, durations
 from soar.playbook.check_commands import holds_secret
 from soar.playbook.document import EXTENSION
-from soar.playbook.model import ActionStep, PlaybookActionStep
+from soar.playbook.model import ActionStep, Playbook, PlaybookActionStep, Step
 from soar.playbook.places import nearest
 from soar.playbook.subject import Subject
+from soar.playbook.vocabulary import PLAYBOOK_ACTIVITIES, PLAYBOOK_TYPES
 from soar.strict_text import escaped, shown
 
 ID = re.compile(r"[a-z][a-z0-9-]*--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 """An identifier: a type, two hyphens, a UUID in small letters (section 10.10)."""
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 
-ACTIVITIES = frozenset({
-    "compose-content", "deliver-content", "identify-audience", "identify-channel", "scan-system", "match-indicator",
-    "analyze-collected-data", "identify-indicators", "scan-vulnerabilities", "configure-systems", "restrict-access",
-    "disconnect-system", "eliminate-risk", "revert-system", "restore-data", "restore-capabilities", "map-network",
-    "identify-steps", "step-sequence", "prepare-engagement", "execute-operation", "analyze-engagement-results",
-})  # fmt: skip
-"""Vocabulary playbook-activity-type-ov (section 3.1.2)."""
 AGENT_TARGETS = frozenset({
     "individual", "group", "organization", "location", "sector", "net-address", "http-api", "linux", "ssh",
     "security-category",
@@ -35,12 +30,10 @@ AGENT_TARGETS = frozenset({
 AUTHENTICATIONS = frozenset({"http-basic", "oauth2", "user-auth"})
 """Vocabulary authentication-info-type-ov (section 6)."""
 
+_WRITTEN = frozenset({"type", "spec_version", "playbook_variables"})
+"""Properties that the model has under another name, or not at all."""
 _ADDRESSED = frozenset({"net-address", "http-api", "linux", "ssh"})
 _ADDRESS = frozenset({"dname", "ipv4", "ipv6", "l2mac", "vlan", "url"})
-_SECRET_PARTS = frozenset({
-    "api_key", "client_secret", "passphrase", "password", "private_key", "secret_key", "secret_value", "token",
-})  # fmt: skip
-_MEND_SECRET = "Name it only: kms: true, kms_key_identifier: NAME, or a variable (__token__:value)."  # noqa: S105 - advice, no secret
 _PARTS = {
     "undefined_agent": "agent_definitions",
     "undefined_target": "target_definitions",
@@ -208,7 +201,7 @@ def words(subject: Subject) -> Iterator[Problem]:
             yield subject.places.problem("out_of_range", message, f"/{name}", "0 says that it is not defined.")
     if playbook.revoked:
         yield subject.places.problem("revoked_playbook", "the playbook is revoked", "/revoked", "Use a newer version.")
-    for part, known in (("playbook_types", vocabulary.PLAYBOOK_TYPES), ("playbook_activities", ACTIVITIES)):
+    for part, known in (("playbook_types", PLAYBOOK_TYPES), ("playbook_activities", PLAYBOOK_ACTIVITIES)):
         for index, word in enumerate(getattr(playbook, part)):
             if word not in known:
                 message = f"{shown(word)} is not in the vocabulary"
@@ -220,19 +213,26 @@ def words(subject: Subject) -> Iterator[Problem]:
         yield subject.places.problem("types_without_activities", message, "/playbook_types", mend)
     done = {str(command.get("playbook_activity")) for step in subject.actions() for command in step.commands}
     for index, word in enumerate(playbook.playbook_activities):
-        if word in ACTIVITIES and word not in done:
+        if word in PLAYBOOK_ACTIVITIES and word not in done:
             message, mend = f"no step says that it is {shown(word)}", "Write playbook_activity on its command."
             yield subject.places.problem("activity_without_step", message, f"/playbook_activities/{index}", mend)
 
 
+def custom(subject: Subject) -> Iterator[Problem]:
+    """Properties that CACAO does not have are legal, and mostly a slip."""
+    written: list[tuple[str, Playbook | Step]] = [("", subject.playbook)]
+    written += [(subject.pointer(step), step) for step in subject.playbook.workflow.values()]
+    for at, each in written:
+        known = {part.metadata.get("key", part.name) for part in fields(each)} | _WRITTEN
+        for name in each.kept:
+            if name not in known:
+                message, mend = f"CACAO has no {shown(name)} here", nearest(name, known, "Use an extension.")
+                yield subject.places.problem("custom_property", message, f"{at}/{escaped(name)}", mend)
+
+
 def secrets(subject: Subject) -> Iterator[Problem]:
     """Secrets stand in a playbook by name only (section 6: kms and kms_key_identifier)."""
-    for part, each, at in _objects(subject):
-        for name in sorted(_SECRET_PARTS & set(each)) if part == "authentication_info_definitions" else ():
-            value = each[name]
-            if value and not (isinstance(value, str) and value.startswith(("__", "$"))):
-                message = f"a {name} is written out"
-                yield subject.places.problem("literal_secret", message, f"{at}/{name}", _MEND_SECRET)
+    yield from authentication.literal_secrets(subject.playbook, subject.places)
     for name, variable in subject.playbook.variables.items():
         if isinstance(variable.default, str) and variable.default and holds_secret(f"{name}={variable.default}"):
             message = f"the variable {name} holds a secret"

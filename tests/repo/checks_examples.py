@@ -174,8 +174,8 @@ EXAMPLES: Mapping[str, Example] = {
     "not_finite": Example("- {manual: .nan}", "- {manual: '.nan'}"),
     "number_too_long": Example("- {manual: " + "1" * 1_001 + "}", "- {manual: '1'}", said="a number of 1,001 digits"),
     "number_too_large": Example(
-        "id: story\nvariables: {n: {type: int, default: 9007199254740993}}\nsteps: [{manual: Look $n}]",
-        "id: story\nvariables: {n: {type: int, default: 9007199254740991}}\nsteps: [{manual: Look $n}]",
+        f"- {{do: kill_process, with: {{host: a, pid: 9007199254740993}}, {_AGREE}}}",
+        f"- {{do: kill_process, with: {{host: a, pid: 9007199254740991}}, {_AGREE}}}",
     ),
     # the form
     "unknown_key": Example("- {manual: Look, timout: 1h}", "- {manual: Look, timeout: 1h}"),
@@ -200,6 +200,18 @@ EXAMPLES: Mapping[str, Example] = {
     "two_forms": Example("- {manual: Look, undo: a}", "- {manual: Look}"),
     "no_form": Example("- {name: Look}", "- {manual: Look}"),
     "not_cacao": Example('{"spec_version": "cacao-1.1"}', "{}"),
+    "not_our_form": Example(_action('"step_extensions": {"OURS": {"manual": "Look", "max": 0}}'), "{}"),
+    "bad_cron": Example("id: a\nschedules: [{cron: 0 25 * * *}]\nsteps: [{manual: Look}]",
+                        "id: a\nschedules: [{cron: 0 3 * * *}]\nsteps: [{manual: Look}]"),
+    "bad_timezone": Example("id: a\nschedules: [{cron: 0 3 * * *, timezone: Wien}]\nsteps: [{manual: Look}]",
+                            "id: a\nschedules: [{cron: 0 3 * * *, timezone: Europe/Vienna}]\nsteps: [{manual: Look}]"),
+    "unknown_variable": Example("id: a\nschedules: [{cron: 0 3 * * *, inputs: {b: 1}}]\nsteps: [{manual: Look}]",
+                                "id: a\nschedules: [{cron: 0 3 * * *}]\nsteps: [{manual: Look}]"),
+    "missing_input": Example(
+        "id: a\nvariables: {b: {type: str}}\nschedules: [{cron: 0 3 * * *}]\nsteps: [{manual: Look at $b}]",
+        "id: a\nvariables: {b: {type: str}}\nschedules: [{cron: 0 3 * * *, inputs: {b: x}}]\n"
+        "steps: [{manual: Look at $b}]",
+    ),
     # the way through
     "no_start": Example('{"workflow_start": "ACTION"}', "{}"),
     "several_starts": Example('{"workflow": {"NEW": {"type": "start", "on_completion": "ACTION"}}}', "{}"),
@@ -369,6 +381,7 @@ EXAMPLES: Mapping[str, Example] = {
     "time_not_milliseconds": Example('{"created": "2026-11-23T08:00:00Z"}', "{}"),
     "id_of_other_type": Example('{"agent_definitions": {"AGENT": {"type": "group"}}}', "{}"),
     "unknown_command_property": Example(_command('"type": "ssh", "command": "ls", "comand_b64": "bHM="'), "{}"),
+    "custom_property": Example(_action('"on_sucess": "END"'), "{}"),
     "unpinned_playbook": Example("- {playbook: other}", "- {playbook: other, version: 2026-11-23T09:00:00.000Z}"),
     "element_unused": Example("- {do: verify_clean, for_each: $hosts, as: host, with: {host: a}}", _CLEAN),
     "partial_of_one": Example("- {do: verify_clean, with: {host: a}, partial: ok}",

@@ -23,11 +23,13 @@ READERS = (
     "soar/strict_text.py", "soar/strict_json.py", "soar/strict_yaml.py", "soar/expressions.py",
     "soar/expression_parser.py", "soar/verbs.py",
     *(f"soar/playbook/{name}.py" for name in (
-        "cacao_form", "compile", "durations", "extension", "fields", "handlers", "outline", "plain", "yaml_form",
+        "cacao_form", "cacao_variables", "compile", "durations", "extension", "fields", "handlers", "outline", "plain",
+        "schedules", "sections", "values", "yaml_form",
     )),
 )  # fmt: skip
 """Modules that say codes while a playbook is read; the rules stand in soar/playbook/check*.py."""
-ELSEWHERE = {"not_found", "unreadable"}
+ELSEWHERE = {"not_canonical"}
+"""Said where nothing else was found wrong; no file is known that would be answered so."""
 SAYING = {"problem", "note", "_note", "_stop", "_over", "_refuse", "_invalid", "Problem"}
 
 

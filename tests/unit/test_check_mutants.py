@@ -156,6 +156,8 @@ CAUGHT: list[tuple[str, str, Callable[[Document], Any]]] = [
          {f"user-auth--{OTHER}": {"type": "user-auth", "username": "root", "password": "hunter2"}})),
     ("value of a variable that is a password", "literal_secret",
      put("playbook_variables", {"__password__": {"type": "string", "value": "hunter2"}})),
+    ("unknown property of the playbook", "custom_property", put("colour", "red")),
+    ("unknown property of a step", "custom_property", put("workflow.ACTION.on_sucess", END)),
     ("misspelt word in a command", "unknown_command_property", command(comand="ls")),
     ("negative delay", "out_of_range", put("workflow.ACTION.delay", -1)),
     ("negative timeout", "out_of_range", put("workflow.ACTION.timeout", -5)),
