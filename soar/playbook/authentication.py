@@ -27,6 +27,6 @@ def literal_secrets(playbook: Playbook, places: Places) -> Iterator[Problem]:
         for name in sorted((SECRETS | {"secret"}) & set(definition)):
             value = definition[name]
             if value and not (isinstance(value, str) and REFERENCE.fullmatch(value)):
-                at = f"/authentication_info_definitions/{escaped(own)}/{name}"
+                at = places.definitions.get(own, f"/authentication_info_definitions/{escaped(own)}") + f"/{name}"
                 message = f"a {name} is written out in the playbook"
                 yield places.problem("literal_secret", message, at, f"{_MEND} kms: true, kms_key_identifier: NAME.")

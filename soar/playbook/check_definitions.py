@@ -55,10 +55,11 @@ def used(subject: Subject) -> Iterator[Problem]:
             mend = nearest(own, known, f"Define it in {_PARTS[code]}.")
             yield subject.places.problem(code, message, pointer, mend)
     for code, part in _PARTS.items():
-        for own in getattr(subject.playbook, part):
+        for own, each in getattr(subject.playbook, part).items():
             if own not in uses[code] and own != EXTENSION:
-                message = f"nothing uses {shown(own)}"
-                yield subject.places.problem("unused_definition", message, f"/{part}/{escaped(own)}", "Remove it.")
+                name = each.get("name") if isinstance(each, Mapping) else ""
+                message = f"nothing uses {shown(str(name or own))}"
+                yield subject.places.problem("unused_definition", message, _place(subject, part, own), "Remove it.")
 
 
 def _uses(subject: Subject) -> Iterator[tuple[str, str, str]]:
@@ -76,20 +77,25 @@ def _uses(subject: Subject) -> Iterator[tuple[str, str, str]]:
         yield "undefined_extension", own, f"/playbook_extensions/{escaped(own)}"
     for index, own in enumerate(playbook.markings):
         yield "undefined_marking", own, f"/markings/{index}"
-    for part, each, at in _objects(subject):
+    for part, _, each, at in _objects(subject):
         if part in ("agent_definitions", "target_definitions") and each.get("authentication_info"):
             yield "undefined_authentication", str(each["authentication_info"]), f"{at}/authentication_info"
         for key in ("agent_target_extensions", "authentication_info_extensions", "marking_extensions"):
             extensions = each.get(key)
-            for own in extensions if isinstance(extensions, Mapping) else ():
-                yield "undefined_extension", own, f"{at}/{key}/{escaped(own)}"
+            for used_there in extensions if isinstance(extensions, Mapping) else ():
+                yield "undefined_extension", used_there, f"{at}/{key}/{escaped(used_there)}"
 
 
-def _objects(subject: Subject) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Each definition: the part that it stands in, itself, its pointer."""
+def _objects(subject: Subject) -> Iterator[tuple[str, str, Mapping[str, Any], str]]:
+    """Each definition: the part that it stands in, its id, itself, its pointer."""
     for part in _PARTS.values():
         for own, each in getattr(subject.playbook, part).items():
-            yield part, each if isinstance(each, Mapping) else {}, f"/{part}/{escaped(own)}"
+            yield part, own, each if isinstance(each, Mapping) else {}, _place(subject, part, own)
+
+
+def _place(subject: Subject, part: str, own: str) -> str:
+    """Where a definition stands: under its id in CACAO, under its name in YAML."""
+    return subject.places.definitions.get(own, f"/{part}/{escaped(own)}")
 
 
 def definitions(subject: Subject) -> Iterator[Problem]:
@@ -100,8 +106,8 @@ def definitions(subject: Subject) -> Iterator[Problem]:
         if not step.agent:
             message, mend = f"{step.label} has no agent", "Name who carries it out (section 4.5)."
             yield subject.problem("no_agent", message, step, mend=mend)
-    for part, each, at in _objects(subject):
-        own, kind = at.rpartition("/")[2], each.get("type")
+    for part, own, each, at in _objects(subject):
+        kind = each.get("type")
         if not isinstance(kind, str) or not kind:
             yield subject.places.problem("missing_property", f"{shown(own)} has no type", at, "Add type.")
             continue
@@ -143,7 +149,7 @@ def ids(subject: Subject) -> Iterator[Problem]:
         if isinstance(step, PlaybookActionStep):
             wanted.append((subject.pointer(step, "playbook"), step.playbook_id, "playbook"))
     for part in _PARTS.values():
-        wanted += [(f"/{part}/{escaped(own)}", own, "") for own in getattr(playbook, part)]
+        wanted += [(_place(subject, part, own), own, "") for own in getattr(playbook, part)]
     for pointer, own, kind in wanted:
         if not ID.fullmatch(own) or not own.startswith(f"{kind}--" if kind else ""):
             message = f"{shown(own)} is no id"

@@ -137,7 +137,9 @@ def texts(subject: Subject) -> Iterator[Problem]:
             for name in sorted(set(names_in(each)) - known - inside):
                 message = f"{shown(own)} speaks of {name}, which is not declared"
                 mend = nearest(name, known, "Declare it.")
-                yield subject.places.problem("undefined_variable", message, f"/{part}/{escaped(own)}", mend)
+                yield subject.places.problem(
+                    "undefined_variable", message, subject.places.definitions.get(own, f"/{part}/{escaped(own)}"), mend
+                )
 
 
 def names_in(value: Any) -> Iterator[str]:

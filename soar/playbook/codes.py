@@ -114,6 +114,9 @@ ERRORS: Mapping[str, Mapping[str, str]] = {
     },
     "Definitions": {
         "no_agent": "An action step without agent.",
+        "unknown_agent": "A name that is not in agents.",
+        "unknown_target": "A name that is not in targets.",
+        "unknown_authentication": "A name that is not in authentication.",
         "undefined_agent": "An agent that is not defined.",
         "undefined_target": "A target that is not defined.",
         "undefined_authentication": "Authentication that is not defined.",

@@ -28,7 +28,7 @@ _IN_CACAO: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The document, and the JSON Pointer of each step and variable of the model in it.
+    """The document, and the JSON Pointer of each step, and of each agent, target and so on, by its id.
 
     Rules name places by the keys of the YAML form; `cacao` says that the document is in the other one.
     """
@@ -36,6 +36,7 @@ class Places:
     document: Document = field(default_factory=lambda: Document(None, {}))
     steps: Mapping[str, str] = field(default_factory=dict)
     cacao: bool = False
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_cacao(cls, workflow: Mapping[str, Any], text: str = "") -> Places:

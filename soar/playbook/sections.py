@@ -86,6 +86,18 @@ def _define(into: Definitions, playbook: str, section: str, name: str, given: di
     into.objects[own] = given
 
 
+def places_of(data: Mapping[str, Any], playbook: str) -> dict[str, str]:
+    """The JSON Pointer of each definition in the text, by its id in the playbook."""
+    found = {}
+    for section in ("agents", "targets", "authentication"):
+        given = data.get(section)
+        for name, each in given.items() if isinstance(given, Mapping) else ():
+            if isinstance(each, Mapping) and isinstance(each.get("type"), str):
+                own = each.get("id") or made_id(each["type"], playbook, f"{section}/{name}")
+                found[str(own)] = f"/{section}/{escaped(name)}"
+    return found
+
+
 def _secret(reader: Reader, given: dict[str, Any], pointer: str) -> None:
     """`secret: NAME` is CACAO's way to name a key in a store; a secret itself is refused."""
     for name in sorted(authentication.SECRETS & set(given)):

@@ -16,7 +16,7 @@ from soar.playbook.handlers import check_handlers
 from soar.playbook.model import EPOCH, Playbook, Schedule, StartStep, Step, Trigger, made_id, playbook_id
 from soar.playbook.outline import Outline, Sequence, handlers
 from soar.playbook.places import Places
-from soar.playbook.sections import read_sections, read_variables
+from soar.playbook.sections import places_of, read_sections, read_variables
 from soar.strict_text import escaped
 
 _SUMMARY: Mapping[str, str] = {
@@ -54,7 +54,8 @@ def read(text: str | bytes) -> tuple[Playbook, Places, list[Problem]]:
     playbook = _playbook(reader, outline, data)
     for key in _UNRULED & set(data):
         reader.problems += reader.places.placed(values.too_large(data[key], f"/{key}"))
-    return playbook, Places(document, {item.id: item.pointer for item in outline.items}), reader.problems
+    steps = {item.id: item.pointer for item in outline.items}
+    return playbook, Places(document, steps, definitions=places_of(data, outline.playbook)), reader.problems
 
 
 def _playbook(reader: Reader, outline: Outline, data: Mapping[str, Any]) -> Playbook:

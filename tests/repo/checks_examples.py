@@ -294,6 +294,16 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     # definitions
     "no_agent": Example(_action('"agent": null'), "{}"),
+    "unknown_agent": Example("- {command: {type: bash, command: ls}, agent: runner}",
+                             "- {command: {type: bash, command: ls}}"),
+    "unknown_target": Example("- {command: {type: bash, command: ls}, targets: [web]}",
+                              "- {command: {type: bash, command: ls}}"),
+    "unknown_authentication": Example(
+        "id: a\ntargets: {web: {type: ssh, address: {ipv4: [192.0.2.1]}, authentication_info: root}}\n"
+        "steps: [{command: {type: ssh, command: ls}, targets: [web]}]",
+        "id: a\ntargets: {web: {type: ssh, address: {ipv4: [192.0.2.1]}}}\n"
+        "steps: [{command: {type: ssh, command: ls}, targets: [web]}]",
+    ),
     "undefined_agent": Example(_action('"agent": "individual--00000000-0000-4000-8000-0000000000ff"'), "{}"),
     "undefined_target": Example(_action('"targets": ["ssh--00000000-0000-4000-8000-0000000000ff"]'), "{}"),
     "undefined_authentication": Example('{"target_definitions": {"TARGET": {"authentication_info": "AUTH"}}}', "{}"),
