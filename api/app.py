@@ -20,6 +20,7 @@ from api.routes import (
     evidence,
     health,
     incidents,
+    openc2,
     people,
     playbooks,
     runs,
@@ -42,7 +43,7 @@ def create_app(house: House) -> FastAPI:
     """The application. Raises RuntimeError for a route that asks nobody who they are, Invalid or NotFound
     for a source whose secret or kind cannot be had.
     """
-    check_guarded(ROUTERS)
+    check_guarded((*ROUTERS, openc2.router))
     app = FastAPI(
         title="soar",
         version=health.VERSION,
@@ -55,6 +56,7 @@ def create_app(house: House) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=docs.PREFIX)
     app.include_router(docs.router)
+    app.include_router(openc2.router)
     docs.describe(app)
     errors.install(app)
     app.add_middleware(alerts.Straight, house=house, gate=gate)

@@ -20,7 +20,8 @@ import integrations
 import integrations.sources
 from api.bells import Bells, Relay, work_forever
 from api.first import open_store
-from api.policy import policy_of
+from api.keyring import read_keyring
+from api.policy import policy_of, sharing_of
 from evidence.collection import VaultCustodian
 from evidence.vault import FolderVault
 from soar.clock import boot_id
@@ -32,6 +33,7 @@ from soar.engine.runner import Runner
 from soar.errors import SoarError
 from soar.ids import new_id
 from soar.intake import Intake
+from soar.playbook.trust import Gate, TrustPolicy
 from soar.ports import Adapter, Directory
 from soar.registry import Registry
 from soar.store import nodes, work
@@ -157,15 +159,16 @@ def assemble(settings: Settings, kind: str) -> Mapping[str, Any]:
         registry.scan(package)
     adapters = connect(registry, settings.adapters)
     directories = tuple(each for each in adapters.values() if isinstance(each, Directory))
-    policy = policy_of(settings.guards, settings.adapter_limits)
+    policy = policy_of(settings.guards, settings.adapter_limits, sharing_of(settings))
+    gate = Gate(read_keyring(settings.trust.keys), TrustPolicy(signed_only=settings.trust.signed_only))
     parts = Parts(
         store=store, adapters=adapters, custodian=VaultCustodian(store, vault, store.clock), policy=policy,
         clock=store.clock, directories=directories, drift_seconds=settings.drift_seconds,
         sweep_seconds=min(10.0, settings.claim_seconds / 2),
-        longest_step=timedelta(days=settings.longest_step_days),
+        gate=gate, longest_step=timedelta(days=settings.longest_step_days),
     )  # fmt: skip
     intake = Intake(
-        store=store, vault=vault, directories=directories, may_start=policy.configured,
+        store=store, vault=vault, directories=directories, may_start=policy.configured, gate=gate,
         dedupe=timedelta(hours=settings.dedupe_hours), correlate=timedelta(hours=settings.correlation_hours),
     )  # fmt: skip
     node = nodes.Node(new_id(), kind, socket.gethostname(), os.getpid())
@@ -182,6 +185,7 @@ def connect(registry: Registry, wanted: Mapping[str, Mapping[str, Any]]) -> dict
     for name, given in configured.items():
         settings = dict(given)
         kind = str(settings.pop("kind", name))
-        settings.pop("limits", None)  # ours: how fast the engine calls it
+        for ours in ("limits", "highest_tlp"):  # how fast it is called, what may go there
+            settings.pop(ours, None)
         adapters[name] = registry.connect(name, kind, settings)
     return adapters

@@ -17,7 +17,7 @@ from soar.errors import Conflict, Invalid
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE
-from soar.playbook import yaml_form
+from soar.playbook import cacao_form, yaml_form
 from soar.playbook.model import Playbook
 from soar.store import people, runs, streams
 from soar.store.session import Store, Tx
@@ -108,7 +108,8 @@ def _keep(tx: Tx, name: str, value: object) -> None:
 def _playbook(path: Path) -> Playbook:
     """A playbook of the library or the settings; raises Invalid that names the file."""
     try:
-        return yaml_form.load(path.read_bytes())
+        load = cacao_form.load if path.suffix.lower() == ".json" else yaml_form.load
+        return load(path.read_bytes())
     except OSError as error:
         raise Invalid(f"the playbook {path} cannot be read: {error.strerror}") from error
     except Invalid as error:

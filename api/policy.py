@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from soar.config import GuardSettings, LimitSettings, ProtectionSettings
-from soar.guards.policy import AdapterLimit, Cap, Freeze, Policy, Protection
+from soar.config import GuardSettings, LimitSettings, ProtectionSettings, Settings
+from soar.guards.policy import AdapterLimit, Cap, Freeze, Policy, Protection, Sharing
 from soar.guards.reach import plain
 
 
-def policy_of(settings: GuardSettings, limits: Mapping[str, LimitSettings] | None = None) -> Policy:
-    """The guards' policy as configured, with the limits of each adapter."""
+def policy_of(
+    settings: GuardSettings,
+    limits: Mapping[str, LimitSettings] | None = None,
+    sharing: Sharing | None = None,
+) -> Policy:
+    """The guards' policy as configured, with the limits of each adapter and what may leave the house."""
     return Policy(
         hard=_protection(settings.hard),
         soft=_protection(settings.soft),
@@ -40,7 +44,16 @@ def policy_of(settings: GuardSettings, limits: Mapping[str, LimitSettings] | Non
         block_confidence=settings.block_confidence,
         evidence_box=settings.evidence_box,
         repair=frozenset(verb for verb, wanted in settings.repair.items() if wanted),
+        sharing=sharing or Sharing(),
     )
+
+
+def sharing_of(settings: Settings) -> Sharing:
+    """What may leave the house, as configured."""
+    given = settings.sharing
+    return Sharing(
+        highest=given.highest, outside_teams=frozenset(given.outside_teams), ceilings=settings.adapter_ceilings
+    )  # fmt: skip
 
 
 def _protection(settings: ProtectionSettings | None) -> Protection:

@@ -157,7 +157,7 @@ class LabAdapter:
 
     def resolve(self, mention: Mention, at: datetime) -> Sequence[Entity]:
         """The hosts or accounts that a mention meant at that time; several when it is ambiguous."""
-        if mention.kind not in ("host", "account", "address") or not mention.value.strip():
+        if mention.kind not in ("host", "account", "address", "mailbox", "key", "service") or not mention.value.strip():
             return []
         params = {"kind": mention.kind, "value": mention.value, "at": at.isoformat()}
         body = {"target": f"{mention.kind}:{mention.value}", "params": params}

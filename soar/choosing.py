@@ -11,10 +11,11 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
 from soar.engine import binding, running
-from soar.errors import Invalid
+from soar.errors import Invalid, Refused
 from soar.events import Kind
 from soar.model import Actor
 from soar.playbook.model import Playbook
+from soar.playbook.trust import Gate
 from soar.resolution import ask_once
 from soar.store import incidents, runs
 from soar.store.session import Tx
@@ -61,7 +62,14 @@ class _Facts(Mapping[str, Any]):
 
 
 def playbooks(
-    tx: Tx, incident_id: str, alert_facts: Mapping[str, Any], *, grew: bool, may_start: bool, actor: Actor
+    tx: Tx,
+    incident_id: str,
+    alert_facts: Mapping[str, Any],
+    *,
+    grew: bool,
+    may_start: bool,
+    gate: Gate,
+    actor: Actor,
 ) -> list[dict[str, Any]]:
     """Begin or propose every playbook whose trigger fits; returns what became of each.
 
@@ -75,22 +83,30 @@ def playbooks(
     for match in fitting:
         known = books[match.playbook_id]
         if known.book.slug not in before or (grew and match.trigger.rerun == "on_new_entity"):
-            chosen.append(became := _begin(tx, incident_id, known, match, facts, may_start, actor))
+            chosen.append(became := _begin(tx, incident_id, known, match, facts, may_start, gate, actor))
             if became["outcome"] != "not started":
                 before.add(known.book.slug)
     return chosen
 
 
 def _begin(
-    tx: Tx, incident_id: str, known: Known, match: Match, facts: Mapping[str, Any], may_start: bool, actor: Actor
+    tx: Tx,
+    incident_id: str,
+    known: Known,
+    match: Match,
+    facts: Mapping[str, Any],
+    may_start: bool,
+    gate: Gate,
+    actor: Actor,
 ) -> dict[str, Any]:
     book, why = known.book, "; ".join(match.why)
     chosen = {"playbook": book.slug, "why": why}
     data = {"playbook": book.slug, "digest": known.digest}
     if match.trigger.start == "automatic" and may_start:
         try:
+            gate.admit(book, tx.now)
             inputs = binding.initial_inputs(book, facts, {})
-        except Invalid as error:
+        except (Invalid, Refused) as error:
             reason = str(error)
             text = f"{book.name} ({book.slug}) could not start by itself: {reason}. Start it by hand, or say why not."
             if ask_once(tx, incident_id, "not_started", text, {"decision": "str"}):

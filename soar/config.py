@@ -11,12 +11,13 @@ import os
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from soar.errors import Invalid, Problem
+from soar.playbook.markings import Tlp, parse_level
 from soar.verbs import VERBS
 
 
@@ -125,6 +126,26 @@ class DrillSettings(Part):
     alert_days: int = Field(default=90, ge=1, le=3650)
 
 
+class TrustSettings(Part):
+    """Whose signatures on playbooks count, and whether new runs need one."""
+
+    keys: Path | None = None
+    signed_only: bool = False
+
+    @model_validator(mode="after")
+    def _somebody_to_trust(self) -> Self:
+        if self.signed_only and self.keys is None:
+            raise ValueError("with signed_only, keys must name the folder of trusted keys")
+        return self
+
+
+class SharingSettings(Part):
+    """What may leave the house: at most `highest` (TLP 2.0), by export and to teams outside."""
+
+    highest: Tlp = Tlp.AMBER
+    outside_teams: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -145,13 +166,15 @@ class Settings(BaseSettings):
     guards: GuardSettings = GuardSettings()
     drills: DrillSettings = DrillSettings()
     playbooks: tuple[Path, ...] = ()
+    trust: TrustSettings = TrustSettings()
+    sharing: SharingSettings = SharingSettings()
     correlation_hours: float = Field(default=24.0, gt=0)
     dedupe_hours: float = Field(default=24.0, gt=0)
 
     @field_validator("adapters")
     @classmethod
     def _with_limits(cls, adapters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """`limits` of an adapter's table is ours; the rest is for the adapter itself to check."""
+        """`limits` and `highest_tlp` of an adapter's table are ours; the rest is for the adapter itself to check."""
         for name, given in adapters.items():
             try:
                 LimitSettings.model_validate(given.get("limits", {}))
@@ -159,6 +182,10 @@ class Settings(BaseSettings):
                 first = error.errors()[0]
                 place = ".".join(map(str, (name, "limits", *first["loc"])))
                 raise ValueError(f"{place}: {first['msg']}") from None
+            try:
+                parse_level(str(given.get("highest_tlp", Tlp.RED)))
+            except Invalid as error:
+                raise ValueError(f"{name}.highest_tlp: {error.problems[0].message}") from None
         return adapters
 
     @property
@@ -166,6 +193,13 @@ class Settings(BaseSettings):
         """The limits of each connected system that has any."""
         given = {name: each["limits"] for name, each in self.adapters.items() if each.get("limits")}
         return {name: LimitSettings.model_validate(limits) for name, limits in given.items()}
+
+    @property
+    def adapter_ceilings(self) -> dict[str, Tlp]:
+        """The strictest level (TLP 2.0) that may go through each connected system that has a bound."""
+        return {
+            name: parse_level(str(each["highest_tlp"])) for name, each in self.adapters.items() if "highest_tlp" in each
+        }
 
     @field_validator("database_url")
     @classmethod

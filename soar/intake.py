@@ -24,6 +24,7 @@ from soar import choosing, resolution
 from soar.errors import Conflict, SoarError
 from soar.events import Kind
 from soar.model import ENGINE, Actor, Alert, IncidentStatus
+from soar.playbook.trust import Gate
 from soar.ports import Directory, Vault
 from soar.resolution import Resolved
 from soar.store import alerts, incidents, links, locks
@@ -62,6 +63,7 @@ class Intake:
     vault: Vault
     directories: Sequence[Directory]
     may_start: bool
+    gate: Gate = field(default_factory=Gate)
     dedupe: timedelta
     correlate: timedelta
     recent: _Recent = field(default_factory=_Recent)
@@ -218,7 +220,9 @@ class Intake:
     def _choose(
         self, tx: Tx, incident_id: str, facts: Mapping[str, Any], grew: bool, actor: Actor
     ) -> list[dict[str, Any]]:
-        return choosing.playbooks(tx, incident_id, facts, grew=grew, may_start=self.may_start, actor=actor)
+        return choosing.playbooks(
+            tx, incident_id, facts, grew=grew, may_start=self.may_start, gate=self.gate, actor=actor
+        )
 
 
 def _enter(tx: Tx, alert_id: str, incident_id: str, alert: Alert, resolved: list[Resolved], actor: Actor) -> bool:

@@ -20,11 +20,14 @@ from api.cli import (
     evidence,
     house,
     incident,
+    openc2,
     playbook,
+    playbook_review,
     record,
     rehearse,
     run,
     server,
+    signing,
     task,
 )
 from api.cli.exits import MEANINGS, guarded
@@ -49,6 +52,10 @@ app = typer.Typer(
 )  # fmt: skip
 for _command in (server.demo, server.serve, server.worker, server.lab, doctor.doctor):
     app.command()(_command)
+for _signature in (signing.sign, signing.verify):
+    playbook.app.command()(_signature)
+for _review in (playbook_review.picture, playbook_review.page, playbook_review.diff, playbook_review.plan):
+    playbook.app.command()(_review)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),
@@ -60,6 +67,7 @@ for _name, _group in (
     ("audit", audit.app),
     ("drill", drill.app),
     ("playbook", playbook.app),
+    ("openc2", openc2.app),
     ("adapter", house.adapter),
     ("person", house.person),
     ("switch", house.switch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -15,8 +16,11 @@ from api.views.base import Ident, pick
 from api.views.runs import Ask, Cancelled, Plan, PlanView, Retry, Run, Skip, Standing, Start
 from api.wiring import House
 from soar.engine import binding, control, plan, running
-from soar.errors import Conflict
+from soar.errors import Conflict, Invalid
 from soar.model import Actor, IncidentStatus
+from soar.playbook import cacao_form
+from soar.playbook.model import Playbook
+from soar.playbook.trust import Gate
 from soar.store import alerts, incidents, runs
 from soar.store.session import Tx
 
@@ -32,7 +36,7 @@ def dry_run(incident: Ident, body: Plan, house: TheHouse, _: Annotated[Actor, ne
     """The whole playbook, dry: targets, present state, guards, undo, approvals. Nothing is written anywhere."""
     with house.store.read() as conn:
         row = incidents.get(conn, incident)
-        book = runs.current_playbook(conn, body.playbook)
+        book = runs.current_playbook(conn, body.playbook) if body.playbook else _checked(body.document)
         found = plan.dry_run(house.parts, conn, row.id, book, body.inputs)
     return PlanView(**found)
 
@@ -52,7 +56,7 @@ def start(
             if before.body_sha256 != digest:
                 raise Conflict("this Idempotency-Key was used for another request")
             return told.run(tx.conn, before.answer["run"])
-        run_id = _start(tx, row, body, actor)
+        run_id = _start(tx, house.parts.gate, row, body, actor)
         if idempotency_key:
             alerts.keep_delivery(tx, source, idempotency_key, digest, {"run": run_id})
         return told.run(tx.conn, run_id)
@@ -119,12 +123,24 @@ def _control(house: House, run: str, do: Callable[[Tx], None]) -> Run:
     return house.store.write(write)
 
 
-def _start(tx: Tx, incident: Any, body: Start, actor: Actor) -> str:
+def _start(tx: Tx, gate: Gate, incident: Any, body: Start, actor: Actor) -> str:
     if incident.status == IncidentStatus.CLOSED.value:
         raise Conflict("this incident is closed")
     book = runs.current_playbook(tx.conn, body.playbook)
+    gate.admit(book, tx.now)
     inputs = binding.initial_inputs(book, incidents.facts(tx.conn, incident.id), body.inputs)
     return running.start_run(tx, incident.id, book, inputs, by=actor, why=body.reason, automatic=False)
+
+
+def _checked(document: Any) -> Playbook:
+    """A playbook that was sent and is not kept. Raises Invalid with all its problems, below /document."""
+    try:
+        return cacao_form.load(json.dumps(document))
+    except Invalid as error:
+        problems = [
+            replace(each, pointer=f"/document{each.pointer}", line=None, column=None) for each in error.problems
+        ]
+        raise Invalid("this is no playbook that could run", problems) from error
 
 
 def _digest(incident_id: str, body: Start) -> str:

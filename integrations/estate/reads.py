@@ -6,6 +6,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from integrations.estate.act import Act, Answer, Data, Refusal, host_of, stamp
@@ -37,6 +38,9 @@ def resolve(data: Data, act: Act) -> Answer:
         "host": _by_name,
         "address": _by_address,
         "account": _by_user,
+        "mailbox": partial(_by_id, "mailboxes"),
+        "key": partial(_by_id, "keys"),
+        "service": partial(_by_id, "services"),
     }
     if kind not in finders:
         raise Refusal(400, f"kind must be one of {', '.join(finders)}, not {kind!r}")
@@ -131,6 +135,17 @@ def _by_user(data: Data, value: str, _at: str) -> Iterator[Data]:
                 "kind": "account", "id": account["id"], "name": account["name"], "source": "lab:directory",
                 "known_since": account["created_at"], "addresses": [],
                 "tags": account["tags"], "groups": account["groups"],
+            }  # fmt: skip
+
+
+def _by_id(shelf: str, data: Data, value: str, _at: str) -> Iterator[Data]:
+    """A mailbox, key or service by its id."""
+    for thing in data[shelf].values():
+        if thing["id"].lower() == value:
+            yield {
+                "kind": {"mailboxes": "mailbox", "keys": "key", "services": "service"}[shelf], "id": thing["id"],
+                "name": thing["id"], "source": "lab:inventory", "known_since": data["born"], "addresses": [],
+                "tags": [], "groups": [],
             }  # fmt: skip
 
 

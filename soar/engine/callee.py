@@ -28,11 +28,11 @@ DEEPEST = 8
 
 
 def perform(parts: Parts, job: Job) -> Done:
-    """Begin the called run, or take what came of it. Raises Invalid and NotFound where it cannot begin."""
+    """Begin the called run, or take what came of it. Raises Invalid, NotFound and Refused where it cannot begin."""
     with parts.store.read() as conn:
         called = runs.called_by(conn, job.work.id)
         if called is None:
-            return as_it_is(_begun(conn, job))
+            return as_it_is(_begun(parts, conn, job))
         if called.status in UNDER_WAY:
             return as_it_is(Parked(f"waits for the playbook {called.playbook_slug}"))
         callee = runs.playbook(conn, called.playbook_digest)
@@ -51,13 +51,14 @@ def call_off(job: Job) -> Done:
     return Done(write, Ended("failed", reason="called off"))
 
 
-def _begun(conn: sa.Connection, job: Job) -> Parked:
+def _begun(parts: Parts, conn: sa.Connection, job: Job) -> Parked:
     step = job.playbook.workflow[job.work.step_id]
     assert isinstance(step, PlaybookActionStep)
     if runs.depth(conn, job.run, DEEPEST) >= DEEPEST:
         said = f"{step.label}: {DEEPEST} playbooks stand inside one another; a playbook may not call itself"
         raise Invalid(said, [Problem(code="too_deep", message=said)])
     callee = runs.version(conn, step.playbook_id, step.playbook_version)
+    parts.gate.admit(callee, parts.clock.now())
     given = _given(job, step, callee)
     inputs = binding.initial_inputs(callee, incidents.facts(conn, job.run.incident_id), given)
     return Parked(f"waits for the playbook {callee.slug or callee.name}", partial(_begin, job, callee, inputs))

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 from soar.guards.approval import digest_of
 from soar.guards.case import ApprovalFacts, Case, Vote
 from soar.model import Entity, EntityKind, Observable, Target, Verdict
+from soar.playbook import markings
+from soar.playbook.document import to_document
+from soar.playbook.markings import Tlp
 from soar.store import actions, incidents, people, runs
 from soar.store.rows import ActionRow
 from soar.store.statement import Statement
@@ -99,9 +102,19 @@ def gather(
         switches=known.switches,
         approval=_approval(conn, action, asked, starter or known.confirmer, now),
         action_digest=action.digest,
+        marking=marking_of(conn, run.playbook_digest) if run else None,
     )
 
 
+def marking_of(conn: sa.Connection, playbook_digest: str) -> Tlp | None:
+    """The level that a playbook is marked with."""
+    if playbook_digest not in _MARKINGS:
+        _MARKINGS[playbook_digest] = markings.read(to_document(runs.playbook(conn, playbook_digest))).level
+    return _MARKINGS[playbook_digest]
+
+
+_MARKINGS: dict[str, Tlp | None] = {}
+"""By digest, which names one content for ever."""
 _AROUND = Statement(
     sa.select(incidents_table.c.confirmed_by, scope.c.name, scope.c.entity, switches.c.name.label("thrown"))
     .outerjoin_from(

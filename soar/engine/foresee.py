@@ -19,6 +19,8 @@ from soar.errors import AdapterError, NotFound
 from soar.guards.case import Judgement
 from soar.ids import new_id
 from soar.model import Inspection
+from soar.playbook import markings
+from soar.playbook.document import to_document
 from soar.playbook.model import Approval, Playbook
 from soar.store.rows import ActionRow
 from soar.verbs import VERBS, OnExpiry
@@ -90,6 +92,7 @@ class Foresight:
             ground=f"urgency {urgency} of {self.playbook.name}" if urgency else "",
             asked=approving.asked_of(approval) if approval else None,
         )  # fmt: skip
+        case = replace(case, marking=markings.read(to_document(self.playbook)).level)
         # Caps count this plan's own actions too: the tenth isolation is the tenth.
         planned = self.counted[row.verb]
         return limits.judged(self.conn, case, row, self.parts.policy, planned=planned)

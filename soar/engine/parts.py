@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from soar.errors import NotFound
 from soar.guards.policy import Policy
+from soar.playbook.trust import Gate
 from soar.ports import Adapter, Clock, Custodian, Directory
 from soar.store.session import Store
 
@@ -31,6 +32,8 @@ class Parts:
     """How often a step looks again that waits for something which nobody rings for."""
     sweep_seconds: float = 10.0
     """How often claims are looked through for those that nobody lengthens."""
+    gate: Gate = field(default_factory=Gate)
+    """Asked before every run that begins: may this playbook be run?"""
     longest_step: timedelta = timedelta(days=30)
     """After so long a step that sets no time of its own has failed (CACAO 2.0, section 4.1)."""
 

@@ -21,7 +21,7 @@ from soar.engine.calls import Answer, Calls, Held
 from soar.engine.entering import Ahead, Entered, Entering
 from soar.engine.job import PAUSED, Done, Ended, Job, Parked, as_it_is
 from soar.engine.parts import Parts
-from soar.errors import Invalid, NotFound
+from soar.errors import Invalid, NotFound, Refused
 from soar.playbook.commands import IN_ORDER
 from soar.playbook.model import Approval, Soar
 from soar.protocol import GOOD, UNSENT, UNSETTLED, State
@@ -58,7 +58,7 @@ class Steps:
         }
         try:
             return kinds[job.work.kind](job)
-        except (Invalid, NotFound) as error:
+        except (Invalid, NotFound, Refused) as error:
             return as_it_is(Ended("failed", reason=str(error)))
 
     # --- actions ---------------------------------------------------------------------------

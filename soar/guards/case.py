@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from soar.guards.addresses import Network
 from soar.model import Entity, JsonObject, Observable, Target
+from soar.playbook.markings import Tlp
 from soar.verbs import Risk, Verb
 
 WarningLists = Callable[[str], Iterable[str]] | tuple[tuple[str, tuple[Network, ...]], ...]
@@ -72,7 +73,7 @@ class Case:
     that the approval shown to its voters named going on without evidence. `victim_addresses` are
     our own and the victims' addresses, host names and mailboxes. `switches` are kill switches that
     are on: `*`, `adapter:NAME`, `verb:NAME`. `break_glass` is open and in force; `canaries` is how
-    many actions beyond the cap were verified under it.
+    many actions beyond the cap were verified under it. `marking` is the level of the run's playbook.
     """
 
     verb: Verb
@@ -99,6 +100,7 @@ class Case:
     canaries: int = 0
     approval: ApprovalFacts | None = None
     action_digest: str = ""
+    marking: Tlp | None = None
 
     @property
     def reverts(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from soar.guards import approval, blocks, evidence, limits, protection
+from soar.guards import approval, blocks, evidence, limits, protection, sharing
 from soar.guards.case import Case, Finding, Judgement
 from soar.guards.policy import Policy
 
@@ -21,6 +21,7 @@ GUARDS: tuple[Guard, ...] = (
     limits.caps,
     limits.freeze,
     evidence.evidence,
+    sharing.sharing,
     approval.approved,
 )
 

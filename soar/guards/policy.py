@@ -11,6 +11,7 @@ from functools import cached_property
 
 from soar.guards.addresses import Network
 from soar.guards.reach import plain
+from soar.playbook.markings import Tlp
 from soar.verbs import Risk, Verb
 
 Words = Mapping[str, tuple[str, ...]]
@@ -106,6 +107,15 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What may leave: `highest` to teams outside of the house and by export, `ceilings` through each system."""
+
+    highest: Tlp = Tlp.AMBER
+    outside_teams: frozenset[str] = frozenset()
+    ceilings: Mapping[str, Tlp] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything the guards know from configuration.
 
@@ -136,6 +146,7 @@ class Policy:
     block_confidence: int = 80
     evidence_box: float = 60.0
     repair: frozenset[str] = frozenset()
+    sharing: Sharing = Sharing()
 
     def cap(self, verb: Verb, *, acts: bool) -> Cap:
         """The verb's own cap, else the common one where the verb acts on the estate, else none."""

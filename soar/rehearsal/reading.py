@@ -24,7 +24,7 @@ Find = Callable[[str], Playbook]
 
 _KEYS = ("playbook", "description", "given", "cases")
 _GIVEN = ("severity", "determination", "alert", "scope", "observables", "inputs", "steps")
-_SCOPE = ("hosts", "accounts", "mailboxs", "keys", "services")
+_SCOPE = ("hosts", "accounts", "mailboxes", "keys", "services")
 """As conditions and `from` name them."""
 _OUT_OF_IT = ("suspected", "cleared")
 CERTAIN = 100

@@ -31,6 +31,9 @@ from soar.store.session import Tx
 from soar.store.statement import Statement
 from soar.store.tables import alerts, incidents, observables, scope
 
+_PLURAL = {
+    "host": "hosts", "account": "accounts", "mailbox": "mailboxes", "key": "keys", "service": "services",
+}  # fmt: skip
 _NOT_AFFECTED = {ScopeStatus.SUSPECTED.value, ScopeStatus.CLEARED.value}
 
 
@@ -222,9 +225,9 @@ def facts(conn: sa.Connection, incident_id: str) -> Mapping[str, Any]:
     newest = _NEWEST.run(conn, {"of": incident_id}).first()
     rows = _IN_SCOPE.run(conn, {"of": incident_id}).all()
     of_kind: dict[str, Any] = {}
-    for name in ("host", "account", "mailbox", "key", "service"):
+    for name, plural in _PLURAL.items():
         mine = [each for each in rows if each.kind == name]
-        of_kind[name + "s"] = {
+        of_kind[plural] = {
             "all": [each.entity_id for each in mine],
             "affected": [each.entity_id for each in mine if each.status not in _NOT_AFFECTED],
         }

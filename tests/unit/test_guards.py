@@ -22,7 +22,7 @@ def test_an_ordinary_workstation_may_be_isolated_by_itself() -> None:
     assert not judgement.reasons
     assert {f.guard for f in judgement.findings} == {
         "kill_switch", "resolved", "hard_protection", "soft_protection", "configured", "never_block", "verdict",
-        "caps", "freeze", "evidence", "approval",
+        "caps", "freeze", "evidence", "sharing", "approval",
     }  # fmt: skip
 
 

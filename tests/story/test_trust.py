@@ -1,0 +1,81 @@
+"""Only playbooks that may be run are begun, and nothing leaves the house that is marked to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.wiring import House
+from soar.config import Settings, SharingSettings, TrustSettings
+from soar.engine import running
+from soar.model import ENGINE
+from soar.playbook.markings import COMMON_OBJECTS, Tlp
+from soar.playbook.model import Playbook
+from soar.playbook.yaml_form import load
+from soar.protocol import State
+from soar.store import people
+from soar.store.tables import runs as run_table
+from tests.stage import Cast, living, one_database, rows, until
+from tests.story.test_holds import incident
+
+pytestmark = one_database
+TELL = """id: tell
+name: Tell
+steps:
+  - {id: tell, do: notify, with: {team: partners, text: Look out}}
+"""
+
+
+def marked(level: Tlp) -> Playbook:
+    ident = next(key for key, found in COMMON_OBJECTS.items() if found is level)
+    return replace(load(TELL.encode()), markings=(ident,))
+
+
+@pytest.fixture
+def strict(settings: Settings, tmp_path: Path) -> Iterator[House]:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    public = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (keys / "ada.pem").write_bytes(b"Name: ada\n" + public)
+    trust = TrustSettings(keys=keys, signed_only=True)
+    with living(settings.model_copy(update={"trust": trust})) as house:
+        yield house
+
+
+def test_where_only_signed_playbooks_may_run_no_other_is_begun_by_anybody(strict: House) -> None:
+    cast = Cast(strict)
+    ada = cast.person("ada", "responder")
+    key = strict.store.write(lambda tx: people.issue_key(tx, ENGINE, person_id=ada.id))
+    where = incident(strict, ada)
+    client = TestClient(create_app(strict), headers={"Authorization": f"Bearer {key}"})
+    answer = client.post(
+        f"/api/v1/incidents/{where}/runs", json={"playbook": "triage-alert", "inputs": {}, "reason": "drill"}
+    )
+    assert answer.status_code == 403, answer.text
+    assert "signed" in answer.text
+    with strict.store.read() as conn:
+        assert not conn.execute(run_table.select()).all()
+
+
+@pytest.mark.parametrize(
+    ("level", "ends"), [(Tlp.GREEN, State.DONE), (Tlp.AMBER, State.DONE), (Tlp.RED, State.REFUSED)]
+)
+def test_a_marked_playbook_tells_nobody_outside_more_than_its_marking_allows(
+    settings: Settings, level: Tlp, ends: State
+) -> None:
+    sharing = SharingSettings(highest=Tlp.AMBER, outside_teams=("partners",))
+    with living(settings.model_copy(update={"sharing": sharing})) as house:
+        ada = Cast(house).person("ada", "responder")
+        where = incident(house, ada)
+        house.store.write(
+            lambda tx: running.start_run(tx, where, marked(level), {}, by=ada, why="drill", automatic=False)
+        )
+        found = until(lambda: [row for row in rows(house, where, "notify").values() if row.state is ends])
+        assert found, rows(house, where)
