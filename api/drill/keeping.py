@@ -18,7 +18,6 @@ from soar.store import drills, people
 from soar.store.session import Tx
 
 ESTATE, LAB = "estate", "lab"
-KINDS = (ESTATE, LAB)
 
 
 def look(house: House) -> Report:

@@ -22,6 +22,7 @@ from soar.events import moment
 from soar.model import EntityKind, Severity, Target
 from soar.playbook.commands import COMMAND_VERBS, MANUAL
 from soar.playbook.model import ActionStep, ParallelStep, Playbook, PlaybookActionStep, Soar, Step
+from soar.playbook.trust import Gate
 from soar.ports import Adapter, Rights, TellsRights
 from soar.readiness.facts import Book, Bounds, Need, OpenTasks, Overdue, Person, Seen, System
 from soar.store import people, runs
@@ -105,16 +106,17 @@ def setting_up(conn: sa.Connection, now: datetime) -> bool:
 # --- playbooks ------------------------------------------------------------------------------------
 
 
-def books(conn: sa.Connection) -> tuple[Book, ...]:
-    """The newest version of each playbook, reduced to what it needs."""
-    return tuple(_book(conn, each) for each in runs.current_playbooks(conn))
+def books(conn: sa.Connection, gate: Gate, now: datetime) -> tuple[Book, ...]:
+    """The newest version of each playbook, reduced to what it needs; `gate` says who stands for it."""
+    found = runs.current_playbooks(conn)
+    return tuple(_book(conn, each, signed=bool(gate.judge(each, now).signers)) for each in found)
 
 
-def _book(conn: sa.Connection, book: Playbook) -> Book:
+def _book(conn: sa.Connection, book: Playbook, *, signed: bool) -> Book:
     return Book(
         slug=book.slug or book.id, name=book.name, verbs=frozenset(verbs(book)), needs=tuple(needs(book)),
         calls=tuple(_away(conn, book)), triggers=tuple(each.when for each in book.triggers),
-        automatic=any(each.start == "automatic" for each in book.triggers), signed=bool(book.signatures),
+        automatic=any(each.start == "automatic" for each in book.triggers), signed=signed,
         revoked=book.revoked, modified=_time(book.modified) or _NEVER, valid_from=_time(book.valid_from),
         valid_until=_time(book.valid_until),
     )  # fmt: skip
@@ -284,7 +286,8 @@ def known(parts: Parts, bounds: Bounds) -> dict[str, Any]:
     with parts.store.read() as conn:
         return {
             "now": now, "policy": parts.policy, "systems": asked, "resolvable": bool(parts.directories),
-            "persons": persons(conn, now), "setting_up": setting_up(conn, now), "books": books(conn),
+            "persons": persons(conn, now), "setting_up": setting_up(conn, now), "books": books(conn, parts.gate, now),
+            "signed_only": parts.gate.policy.signed_only,
             "seen": seen(conn, now - timedelta(days=bounds.alert_days)), "overdue": overdue(conn, now),
             "tasks": open_tasks(conn, now - timedelta(hours=bounds.task_hours)), "switches": thrown(conn),
             "bounds": bounds,

@@ -55,7 +55,10 @@ def seen(facts: Facts) -> Iterator[Finding]:
         fitting = [book for book in facts.books if covers(book, each.technique)]
         if fitting and any(facts.runs(book) for book in fitting):
             continue
-        said = f"{each.alerts} alert(s) of the last {facts.bounds.alert_days} days name {each.technique}"
+        said = (
+            f"{each.alerts} alert(s) of the last {facts.bounds.alert_days} days, up to {each.worst.value}, "
+            f"name {each.technique}"
+        )
         if fitting:
             slugs = ", ".join(book.slug for book in fitting)
             yield _finding("only_unable", each.technique, f"{said}, and {slugs} cannot run", _MEND_BOOK)

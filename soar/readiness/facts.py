@@ -60,6 +60,7 @@ class Book:
 
     Of each set in `verbs` one verb must be done by some adapter. `calls` are playbooks that it runs
     and that are not here. `triggers` are expressions; `automatic` says that one begins by itself.
+    `signed`: somebody whom we trust stands for it.
     """
 
     slug: str
@@ -147,8 +148,9 @@ class Facts:
     """Everything that a drill of the configured estate knows.
 
     `setting_up`: on the installation's first day the settings let one hand arm everybody.
-    `resolvable` says that some connected system is an inventory. `switches` are kill switches that
-    are on. `broken` are modules that could not be loaded.
+    `resolvable` says that some connected system is an inventory. `signed_only`: a playbook that nobody
+    whom we trust has signed may not be run. `switches` are kill switches that are on. `broken` are
+    modules that could not be loaded.
     """
 
     now: datetime
@@ -159,6 +161,7 @@ class Facts:
     persons: tuple[Person, ...] = ()
     setting_up: bool = False
     books: tuple[Book, ...] = ()
+    signed_only: bool = False
     vault: Vault = Vault()
     key: SigningKey = SigningKey()
     clocks: Clocks = Clocks()
@@ -179,8 +182,9 @@ class Facts:
         return tuple(sorted(_either(group) for group in book.verbs if not group & done))
 
     def runs(self, book: Book) -> bool:
-        """Whether a new run of a playbook could do every step."""
-        return not (book.revoked or book.calls or self.missing(book) or self.outside(book))
+        """Whether a new run of a playbook may begin, and could do every step."""
+        admitted = book.signed or not self.signed_only
+        return admitted and not (book.revoked or book.calls or self.missing(book) or self.outside(book))
 
     def outside(self, book: Book) -> bool:
         """Whether a playbook is not valid now."""

@@ -14,9 +14,11 @@ def signatures(facts: Facts) -> Iterator[Finding]:
     unsigned = [book.slug for book in facts.books if not book.signed]
     if unsigned:
         yield _finding(
-            Level.AMBER, "unsigned", "", f"{len(unsigned)} playbook(s) are not signed: {', '.join(unsigned)}",
-            "Nobody can tell a playbook that was reviewed from one that was slipped in.",
-            "Sign each one after its review.",
+            Level.RED if facts.signed_only else Level.AMBER, "unsigned", "",
+            f"{len(unsigned)} playbook(s) are signed by nobody whom we trust: {', '.join(unsigned)}",
+            "They may not be run here." if facts.signed_only
+            else "Nobody can tell a playbook that was reviewed from one that was slipped in.",
+            "Sign each one after its review (soar playbook sign), with a key that stands under trust.keys.",
         )  # fmt: skip
 
 

@@ -26,7 +26,10 @@ from soar.events import Kind, verify_stream
 from soar.model import ENGINE, Actor
 from soar.phases import Phase
 from soar.playbook import yaml_form
+from soar.playbook.cacao_form import from_document
+from soar.playbook.document import to_document
 from soar.playbook.model import Playbook, playbook_id
+from soar.playbook.trust import Gate
 from soar.ports import Capability, Problem, Repeat, Rights
 from soar.readiness.report import Report
 from soar.store import drills, people, runs, streams, tasks
@@ -36,6 +39,7 @@ from tests.stage import Cast, Estate, one_database, until
 from tests.story.test_foreign_playbooks import foreign
 from tests.story.test_holds import do, incident, isolate, state
 from tests.story.test_one_alert import report as siem_reports
+from tests.unit.signed_playbooks import private, ring, signed
 
 WHO = Actor(kind="person", id="", name="admin", roles=frozenset({"admin"}))
 READS = {"inspect", "other"}
@@ -279,7 +283,8 @@ steps:
 
 
 def load(text: str) -> Playbook:
-    return yaml_form.load(text.encode())
+    """As the engine would take it from elsewhere, where no checker of ours was asked."""
+    return yaml_form.read(text.encode())[0]
 
 
 def test_what_a_playbook_needs_is_read_from_its_steps() -> None:
@@ -302,10 +307,23 @@ def test_a_playbook_of_the_house_is_judged_as_it_stands_there(still: House) -> N
     book = replace(load(BOOK), valid_until="2026-11-23T10:00:00.000Z", revoked=True)
     still.store.write(lambda tx: runs.save_playbook(tx, book))
     with still.store.read() as conn:
-        found = next(each for each in drill.books(conn) if each.slug == "needs")
+        found = next(
+            each for each in drill.books(conn, still.parts.gate, still.store.clock.now()) if each.slug == "needs"
+        )
     assert (found.automatic, found.revoked, found.signed) == (True, True, False)
     assert found.triggers == ("alert:techniques[*] = 'T1486'",)
     assert levels(keeping.look(still))["library.revoked/needs"] == "red"
+
+
+@one_database
+def test_only_a_signature_by_somebody_whom_we_trust_counts(still: House) -> None:
+    now = still.store.clock.now()
+    book = from_document(signed(to_document(load(BOOK)), by="ana", now=now - timedelta(minutes=1)))
+    still.store.write(lambda tx: runs.save_playbook(tx, book))
+    trusting, strange = Gate(ring(ana=private("ed25519"))), Gate(ring(ana=private("ed25519", 2)))
+    with still.store.read() as conn:
+        for gate, stands in ((trusting, True), (strange, False), (Gate(), False)):
+            assert {each.slug: each.signed for each in drill.books(conn, gate, now)}["needs"] is stands
 
 
 @one_database

@@ -46,7 +46,7 @@ SELDOM = """\
 
 
 def book(slug: str, steps: str) -> Playbook:
-    return yaml_form.load((HEAD.format(slug=slug) + steps).encode())
+    return yaml_form.read((HEAD.format(slug=slug) + steps).encode())[0]
 
 
 def test_a_playbook_that_takes_days_and_many_persons_ends_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_every_playbook_of_the_library_comes_to_its_end(path: Path) -> None:
 def test_a_playbook_that_cannot_begin_says_what_is_missing() -> None:
     steps = "  - {id: x, do: kill_process, for_each: $things, as: pid, with: {host: ws-0160, pid: $pid}}\n"
     head = HEAD.replace("type: str", "type: list").replace("  key:", "  things:")
-    done = lab.one(yaml_form.load((head.format(slug="wrong") + steps).encode()), [], threading.Event())
+    done = lab.one(yaml_form.read((head.format(slug="wrong") + steps).encode())[0], [], threading.Event())
     assert (done.status, done.expected) == ("not started", False)
     assert "things" in done.reason
 

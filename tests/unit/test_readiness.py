@@ -67,6 +67,8 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("the clock is far off", {"clocks": Clocks(ahead=3600)}, {"evidence.clock": "red"}),
     ("the clock went back", {"clocks": Clocks(newest=NOW + DAY)}, {"evidence.clock_back": "red"}),
     ("unsigned", book(signed=False), {"library.unsigned": "amber"}),
+    ("unsigned where only signed ones may run", book(signed=False, triggers=()) | {"signed_only": True},
+     {"library.unsigned": "red", "coverage.no_techniques": "amber"}),
     ("stale", book(modified=NOW - 366 * DAY), {"library.stale/host": "amber"}),
     ("valid for a week", book(valid_until=NOW + 7 * DAY), {"library.expires/host": "amber"}),
     ("expired", book(valid_until=NOW - DAY, triggers=()),
