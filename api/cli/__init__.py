@@ -21,6 +21,7 @@ from api.cli import (
     incident,
     openc2,
     playbook,
+    playbook_review,
     record,
     rehearse,
     run,
@@ -52,6 +53,8 @@ for _command in (server.demo, server.serve, server.worker, server.lab, doctor.do
     app.command()(_command)
 for _signature in (signing.sign, signing.verify):
     playbook.app.command()(_signature)
+for _review in (playbook_review.picture, playbook_review.page, playbook_review.diff, playbook_review.plan):
+    playbook.app.command()(_review)
 for _name, _group in (
     ("incident", incident.app),
     ("run", run.app),

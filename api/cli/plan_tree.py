@@ -6,14 +6,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from api.cli import output
 from api.cli.chart import duration
 from api.cli.clean import line
+from api.cli.output import Format
 
 if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
 Node = Mapping[str, Any]
+
+
+def write(plan: Node, form: Format | None) -> None:
+    """Write a plan to standard output: as a tree where a table is asked for, else as data."""
+    if output.chosen(form) is Format.TABLE:
+        from rich.console import Console
+
+        Console().print(tree(plan))
+    else:
+        output.rows(plan["steps"], ("step",), form, whole=plan)
 
 
 def tree(plan: Node) -> Tree:

@@ -37,16 +37,11 @@ def plan(
     incident: Incident, playbook: Playbook, given: Input = None, form: Output = None, key_file: KeyFile = None
 ) -> None:
     """What the playbook would do: every target, its state now, each guard's verdict, the undo. Changes nothing."""
+    from api.cli.plan_tree import write
+
     body = {"playbook": playbook, "inputs": pairs(given or [])}
     found = Server(key_file).post(path("incidents", incident, "plan"), body)
-    if output.chosen(form) is Format.TABLE:
-        from rich.console import Console
-
-        from api.cli.plan_tree import tree
-
-        Console().print(tree(found))
-        return
-    output.rows(found["steps"], ("step",), form, whole=found)
+    write(found, form)
 
 
 @app.command()

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter
 
 from api.auth import TheHouse, needs
-from api.views.base import Ident, Page
+from api.views.base import Ident, Page, mapping, pick
 from api.views.house import PlaybookLine, PlaybookView
+from api.wiring import House
 from soar.errors import NotFound
 from soar.model import Actor
+from soar.playbook import cacao_form
 from soar.store.tables import playbooks as table
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])
 Reader = Annotated[Actor, needs("playbook.read")]
+
+
+def judged(house: House, row: Any) -> dict[str, Any]:
+    """A playbook's row, and whether new runs of it may begin."""
+    verdict = house.parts.gate.judge(cacao_form.from_document(row.document), house.store.clock.now())
+    return {
+        **mapping(row),
+        "may_run": verdict.runs,
+        "reasons": [reason.message for reason in verdict.reasons],
+        "signers": [signer.name for signer in verdict.signers],
+    }
 
 
 @router.get("", summary="List playbooks")
@@ -23,7 +36,7 @@ def list_playbooks(house: TheHouse, _: Reader) -> Page[PlaybookLine]:
     """Each in its newest version, by name."""
     with house.store.read() as conn:
         rows = conn.execute(sa.select(table).where(table.c.current).order_by(table.c.slug)).all()
-    return Page(items=[PlaybookLine.model_validate(row) for row in rows], next=None)
+    return Page(items=[pick(PlaybookLine, judged(house, row)) for row in rows], next=None)
 
 
 @router.get("/{slug}", summary="Read one playbook")
@@ -34,4 +47,4 @@ def read(slug: Ident, house: TheHouse, _: Reader) -> PlaybookView:
         row = conn.execute(sa.select(table).where(wanted)).first()
     if row is None:
         raise NotFound(f"no playbook {slug!r}")
-    return PlaybookView.model_validate(row)
+    return pick(PlaybookView, judged(house, row))

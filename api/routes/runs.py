@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -15,8 +16,10 @@ from api.views.base import Ident, pick
 from api.views.runs import Ask, Cancelled, Plan, PlanView, Retry, Run, Skip, Standing, Start
 from api.wiring import House
 from soar.engine import binding, control, plan, running
-from soar.errors import Conflict
+from soar.errors import Conflict, Invalid
 from soar.model import Actor, IncidentStatus
+from soar.playbook import cacao_form
+from soar.playbook.model import Playbook
 from soar.playbook.trust import Gate
 from soar.store import alerts, incidents, runs
 from soar.store.session import Tx
@@ -33,7 +36,7 @@ def dry_run(incident: Ident, body: Plan, house: TheHouse, _: Annotated[Actor, ne
     """The whole playbook, dry: targets, present state, guards, undo, approvals. Nothing is written anywhere."""
     with house.store.read() as conn:
         row = incidents.get(conn, incident)
-        book = runs.current_playbook(conn, body.playbook)
+        book = runs.current_playbook(conn, body.playbook) if body.playbook else _checked(body.document)
         found = plan.dry_run(house.parts, conn, row.id, book, body.inputs)
     return PlanView(**found)
 
@@ -127,6 +130,17 @@ def _start(tx: Tx, gate: Gate, incident: Any, body: Start, actor: Actor) -> str:
     gate.admit(book, tx.now)
     inputs = binding.initial_inputs(book, incidents.facts(tx.conn, incident.id), body.inputs)
     return running.start_run(tx, incident.id, book, inputs, by=actor, why=body.reason, automatic=False)
+
+
+def _checked(document: Any) -> Playbook:
+    """A playbook that was sent and is not kept. Raises Invalid with all its problems, below /document."""
+    try:
+        return cacao_form.load(json.dumps(document))
+    except Invalid as error:
+        problems = [
+            replace(each, pointer=f"/document{each.pointer}", line=None, column=None) for each in error.problems
+        ]
+        raise Invalid("this is no playbook that could run", problems) from error
 
 
 def _digest(incident_id: str, body: Start) -> str:

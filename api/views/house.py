@@ -117,13 +117,16 @@ class Adapters(Out):
 
 
 class PlaybookLine(Out):
-    """A playbook in its newest version."""
+    """A playbook in its newest version; `reasons` say why no new run of it may begin, `signers` whose word it has."""
 
     slug: str
     name: str
     playbook_id: str
     digest: str
     loaded_at: Time
+    may_run: bool
+    reasons: list[str]
+    signers: list[str]
 
 
 class PlaybookView(PlaybookLine):

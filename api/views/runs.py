@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from api.views.base import In, Line, Out, Time, Words
 
@@ -78,15 +78,24 @@ class Run(RunLine):
 
 
 class Plan(In):
-    """What to plan."""
+    """What to plan: a playbook of the server by its short name, or one that it need not have, as CACAO 2.0."""
+
+    playbook: Line | None = None
+    document: dict[str, Any] | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.playbook is None) == (self.document is None):
+            raise ValueError("name a playbook, or send its document")
+        return self
+
+
+class Start(In):
+    """What to start, and why."""
 
     playbook: Line
     inputs: dict[str, Any] = Field(default_factory=dict)
-
-
-class Start(Plan):
-    """What to start, and why."""
-
     reason: Words
 
 
