@@ -51,7 +51,7 @@ def order(shift: Shift, *verbs: str) -> list[str]:
 
 def test_malware_is_removed_with_what_starts_it_again_and_the_host_goes_back(shift: Shift) -> None:
     where = shift.incident(C2, host=["ws-0147"])
-    answers = {
+    answers: dict[str, Said] = {
         "judge": {"spreading": False, "persistence": [{"host": "ws-0147", "entry": RUN_KEY}]},
         "wrap": {"open": "the mail it came with"},
     }
@@ -75,7 +75,7 @@ def test_malware_is_removed_with_what_starts_it_again_and_the_host_goes_back(shi
 
 def test_a_host_that_is_not_clean_is_installed_anew_before_it_goes_back(shift: Shift) -> None:
     where = shift.incident(host=["ws-0147"])
-    answers = {
+    answers: dict[str, Said] = {
         "judge": {"spreading": True, "persistence": []}, "which": {"hosts": ["ws-0147"]}, "wrap": {"open": "nothing"}
     }  # fmt: skip
     ended = worked_off(shift, where, "malware-found", answers, watch_for="1s", denied=["kill_process"])
@@ -86,16 +86,6 @@ def test_a_host_that_is_not_clean_is_installed_anew_before_it_goes_back(shift: S
         "verify_clean", "rebuild_host", "release_host",
     ]  # fmt: skip
     assert shift.standing(where) == {}
-    shift.close(where)
-
-
-def test_a_host_that_nobody_wants_installed_anew_stays_cut_off_until_it_is_handed_over(shift: Shift) -> None:
-    where = shift.incident(host=["ws-0147"])
-    answers = {"judge": {"spreading": False, "persistence": []}, "which": {"hosts": ["ws-0147"]}}
-    ended = worked_off(shift, where, "malware-found", answers, denied=["kill_process", "rebuild_host"])
-    assert ended.status == "failed"
-    assert (done(shift)["rebuild_host ws-0147"], done(shift)["open_ticket desk"]) == (0, 1)
-    assert shift.standing(where) == {"isolate_host ws-0147": "active"}
     shift.close(where)
 
 
@@ -132,24 +122,12 @@ def test_a_channel_is_shut_on_both_ends_and_another_host_that_used_it_is_found(s
     shift.close(where)
 
 
-def test_half_of_a_containment_is_none(shift: Shift) -> None:
-    """Nobody agrees, so neither the address is blocked nor the host cut off; people are told, evidence is taken."""
-    where = shift.incident(C2, host=["ws-0160"])
-    answers: dict[str, Said] = {"hunt": {"hosts": []}, "wrap": {"open": "the channel is open"}}
-    run = shift.start(where, "command-and-control-beacon", watch_for="1s")
-    ended = shift.work_off(run, answers, denied=["isolate_host"])
-    assert ended.status == "succeeded"
-    calls = shift.calls()
-    assert (calls[f"block_ip {C2_ADDRESS}"], calls["isolate_host ws-0160"], calls["notify on-call"]) == (0, 0, 1)
-    assert shift.standing(where) == {}
-
-
 # --- data that leaves -----------------------------------------------------------------------------------------
 
 
 def test_a_flow_of_data_is_stopped_and_those_who_must_tell_others_are_told(shift: Shift) -> None:
     where = shift.incident(C2, host=["ws-0152"], account=["m.ruiz"])
-    answers = {
+    answers: dict[str, Said] = {
         "keep": {"kept": "proxy logs on log-02"},
         "assess": {"benign": False, "personal_data": True, "what": "4 GB of customer files"},
         "duty": {"tell": True, "ground": "risk to customers"},
@@ -176,7 +154,7 @@ def test_a_flow_of_data_is_stopped_and_those_who_must_tell_others_are_told(shift
 
 def test_a_wanted_transfer_goes_on_and_nothing_is_left_behind(shift: Shift) -> None:
     where = shift.incident(C2, host=["ws-0160"], account=["k.lind"])
-    answers = {
+    answers: dict[str, Said] = {
         "keep": {"kept": "proxy logs"}, "assess": {"benign": True, "personal_data": False, "what": "the nightly copy"}
     }  # fmt: skip
     ended = worked_off(shift, where, "data-exfiltration", answers)
@@ -194,7 +172,7 @@ def test_a_wanted_transfer_goes_on_and_nothing_is_left_behind(shift: Shift) -> N
 
 def test_a_web_shell_is_removed_its_hole_closed_and_what_the_portal_knew_is_worth_nothing(shift: Shift) -> None:
     where = shift.incident(C2, host=["srv-web-02"], account=["svc-portal"], key=[PORTAL_KEY])
-    answers = {
+    answers: dict[str, Said] = {
         "hole": {"change": "uploads off", "update": "portal 4.2"},
         "content": {"altered": True, "backup": "portal-0412", "personal_data": True},
         "wrap": {"works": True, "open": "a review of the upload"},
@@ -223,7 +201,7 @@ def test_a_web_shell_is_removed_its_hole_closed_and_what_the_portal_knew_is_wort
 # --- a flood ----------------------------------------------------------------------------------------------
 
 
-FLOOD = {
+FLOOD: dict[str, Said] = {
     "attack": {"attack": True, "kind": "volume"},
     "provider": {"ticket": "P-88", "limits": "2 Gbit/s"},
     "beneath": {"other_attack": False},
