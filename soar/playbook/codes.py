@@ -66,7 +66,6 @@ ERRORS: Mapping[str, Mapping[str, str]] = {
         "two_forms": "A step that does two things.",
         "no_form": "A step that does nothing.",
         "not_cacao": "The document is no CACAO 2.0 playbook.",
-        "not_our_form": "Our own extension says a thing in other words than it would be written back in.",
         "bad_cron": "A schedule that is none, or never comes.",
         "bad_timezone": "A time zone that does not exist.",
         "unknown_variable": "An input of a schedule that the playbook does not have.",

@@ -92,7 +92,7 @@ def test_import_refuses_with_every_problem_and_its_place(samples: Path, tmp_path
 def test_check_names_lines_in_json_too(samples: Path, capsys: Captured) -> None:
     file = samples / "cacao" / "playbooks-soarca" / "ssh-playbook.json"
     assert soar("playbook", "check", str(file)) == Exit.INVALID
-    assert f"{file}:27:25: literal_secret: " in capsys.readouterr().out
+    assert f"{file}:27:25: error: literal_secret: " in capsys.readouterr().out
 
 
 def test_schema_writes_the_schema(capsys: Captured) -> None:

@@ -201,7 +201,6 @@ EXAMPLES: Mapping[str, Example] = {
     "two_forms": Example("- {manual: Look, undo: a}", "- {manual: Look}"),
     "no_form": Example("- {name: Look}", "- {manual: Look}"),
     "not_cacao": Example('{"spec_version": "cacao-1.1"}', "{}"),
-    "not_our_form": Example(_action('"step_extensions": {"OURS": {"manual": "Look", "max": 0}}'), "{}"),
     "bad_cron": Example("id: a\nschedules: [{cron: 0 25 * * *}]\nsteps: [{manual: Look}]",
                         "id: a\nschedules: [{cron: 0 3 * * *}]\nsteps: [{manual: Look}]"),
     "bad_timezone": Example("id: a\nschedules: [{cron: 0 3 * * *, timezone: Wien}]\nsteps: [{manual: Look}]",

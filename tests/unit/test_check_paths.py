@@ -134,9 +134,9 @@ def best(text: bytes, times: int) -> float:
     """Seconds that a check takes when nothing disturbs it."""
     taken = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = time.process_time()
         in_yaml(text)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     return min(taken)
 
 
@@ -210,9 +210,9 @@ def test_five_thousand_steps_do_not_blow_up(shape: Any) -> None:
     taken = []
     for length in (500, 5_000):
         playbook = from_document(shape(length))  # more than a file may hold
-        began = time.perf_counter()
+        began = time.process_time()
         remarks(playbook, Places.of_cacao(playbook.workflow))
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     print(f"{shape.__name__}: 500 steps in {taken[0]:.2f} s, 5,000 in {taken[1]:.2f} s")
     assert taken[1] < 10
     assert taken[1] < max(taken[0], 0.02) * 40
