@@ -53,7 +53,7 @@ for _command in (server.demo, server.serve, server.worker, server.lab, doctor.do
     app.command()(_command)
 for _signature in (signing.sign, signing.verify):
     playbook.app.command()(_signature)
-for _review in (playbook_review.picture, playbook_review.diff, playbook_review.plan):
+for _review in (playbook_review.picture, playbook_review.page, playbook_review.diff, playbook_review.plan):
     playbook.app.command()(_review)
 for _name, _group in (
     ("incident", incident.app),

@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from api.cli import clean, output
+from api.cli import checking, exchange, output
+from api.cli.checking import CheckFormat
 from api.cli.client import KeyFile, Server, path
 from api.cli.exits import Exit, say
-from api.cli.output import Format, Output
-from soar.errors import Invalid, Problem
+from api.cli.output import Output
+from soar.playbook.codes import Severity
+from soar.playbook.remarks import reaches
 
 app = typer.Typer(
-    help="Playbooks: check, rehearse, plan, picture, diff, sign, verify; list, show.", no_args_is_help=True
+    help="Playbooks: check, rehearse, plan, picture, diff, import, export, sign, verify; list, show.",
+    no_args_is_help=True,
 )
+for _name, _command in exchange.COMMANDS.items():
+    app.command(_name)(_command)
 _LINE = ("slug", "name", "may_run", "digest", "loaded_at")
-_LARGEST = 8 * 1024 * 1024
 
 
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML, or CACAO 2.0 as .json.")],
-    form: Output = None,
+    form: Annotated[CheckFormat | None, typer.Option("-o", "--output", help="How to write remarks.")] = None,
+    fail_on: Annotated[Severity, typer.Option(help="The least severity that is a failure.")] = Severity.ERROR,
+    adapters: Annotated[
+        bool, typer.Option("--adapters", help="Ask too whether the adapters of the settings can do it.")
+    ] = False,
 ) -> None:
     """Check playbooks without a server.
 
-    Prints `file:line:col: code: message. mend` for every problem, as compilers do, unless -o asks for data.
+    Prints `file:line:col: severity: code: message. mend` for every remark, as compilers do, unless -o asks for data.
     """
-    load = {".json": _load_cacao}
-    found: list[tuple[Path, Problem]] = []
-    for file in files:
-        found += [(file, problem) for problem in _problems(file, load.get(file.suffix.lower(), _load_yaml))]
-    if form in (None, Format.TABLE):
-        for file, problem in found:
-            output.write(f"{_shown(file, problem)}\n")
-    else:
-        output.rows([{"file": str(file), **problem.as_dict()} for file, problem in found], (), form)
-    wrong = {file for file, _ in found}
-    say(f"{len(files)} file(s) checked, {len(wrong)} with problems")
-    if found:
-        missing = all(problem.code == "not_found" for _, problem in found)
-        raise typer.Exit(Exit.NOT_FOUND if missing else Exit.INVALID)
+    able = checking.configured_verbs() if adapters else None
+    found = [(file, remark) for file in files for remark in checking.examined(file, able)]
+    checking.write(found, form)
+    count = Counter(remark.severity for _, remark in found)
+    told = ", ".join(f"{count[each]} {each.value}(s)" for each in Severity)
+    say(f"{len(files)} file(s) checked: {told}")
+    failures = [remark for _, remark in found if reaches(remark.severity, fail_on)]
+    if failures:
+        raise typer.Exit(Exit.NOT_FOUND if checking.missing(failures) else Exit.INVALID)
 
 
 @app.command("list")
@@ -60,37 +63,3 @@ def show(
 ) -> None:
     """One playbook with its CACAO 2.0 document."""
     output.record(Server(key_file).get(path("playbooks", slug)), form)
-
-
-def _problems(file: Path, load: Callable[[bytes], Any]) -> list[Problem]:
-    """What is wrong with a file; a file that cannot be read is one problem."""
-    try:
-        with file.open("rb") as opened:
-            load(opened.read(_LARGEST))
-    except FileNotFoundError:
-        return [Problem(code="not_found", message="there is no such file")]
-    except OSError as error:
-        return [Problem(code="unreadable", message=error.strerror or str(error))]
-    except Invalid as error:
-        return list(error.problems) or [Problem(code=error.code, message=error.message)]
-    return []
-
-
-def _load_yaml(text: bytes) -> object:
-    from soar.playbook import yaml_form
-
-    return yaml_form.load(text)
-
-
-def _load_cacao(text: bytes) -> object:
-    from soar.playbook import cacao_form
-
-    return cacao_form.load(text)
-
-
-def _shown(file: Path, problem: Problem) -> str:
-    """`file:line:col: code: message (at pointer). mend`, as editors and compilers write it."""
-    place = f"{file}:{problem.line or 1}:{problem.column or 1}: "
-    where = f" (at {problem.pointer})" if problem.pointer and problem.line is None else ""
-    message = problem.message.rstrip(".")
-    return clean.line(f"{place}{problem.code}: {message}{where}. {problem.mend}").rstrip()

@@ -101,3 +101,11 @@ def plan(
     body = {"document": to_document(read(file, key_file)), "inputs": pairs(given or [])}
     found = Server(key_file).post(path("incidents", incident, "plan"), body)
     write(found, form)
+
+
+def page(named: Named, key_file: KeyFile = None) -> None:
+    """Write a playbook as a page in Markdown: when it fits, what it does, who decides, what stays."""
+    from api.cli.playbook_files import read
+    from soar.playbook.page import page as written
+
+    output.write(written(read(named, key_file)))

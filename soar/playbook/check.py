@@ -1,100 +1,120 @@
 """The rules of a good playbook, over the model: they hold whichever notation it came from.
 
-Each rule is one function that yields problems; RULES is the list of them. What only the YAML form
-can get wrong (misspelt keys, handlers, bad durations) is found where that form is read.
+Each rule is one function that yields problems; RULES is the list of them. Which code is how grave, and
+what it means, stands in soar.playbook.codes. What only the YAML form can get wrong (misspelt keys,
+handlers, bad durations) is found where that form is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from itertools import islice
 from typing import Any
 
 from soar.errors import Problem
-from soar.playbook import check_references, check_steps
-from soar.playbook.model import ActionStep, EndStep, Playbook, PlaybookActionStep, StartStep
+from soar.playbook import (
+    check_commands,
+    check_definitions,
+    check_graph,
+    check_order,
+    check_references,
+    check_sense,
+    check_steps,
+    check_variables,
+)
+from soar.playbook.codes import Severity
+from soar.playbook.model import Playbook
 from soar.playbook.places import Places
-from soar.playbook.plain import to_plain
+from soar.playbook.remarks import Remark, remarked
 from soar.playbook.subject import Subject
 
 LARGEST = 2**53 - 1
 
-MOST_SHOWN = 10
+MOST = 500
+"""Problems after which nobody looks for more: a file that is all mistakes must not take all day."""
 
 Rule = Callable[[Subject], Iterable[Problem]]
 
 
-def problems(playbook: Playbook, places: Places) -> list[Problem]:
-    """Everything that is wrong with this playbook. Its pointers must lead to steps that are there."""
-    subject = Subject.of(playbook, places)
-    return [problem for rule in RULES for problem in rule(subject)]
+def problems(playbook: Playbook, places: Places, noted: Iterable[Problem] = ()) -> list[Problem]:
+    """The errors alone: a playbook that has any is refused."""
+    return [each for each in remarks(playbook, places, noted) if each.severity is Severity.ERROR]
 
 
-def times(subject: Subject) -> Iterator[Problem]:
-    """A playbook is not changed before it was made (section 3.1)."""
-    playbook = subject.playbook
-    if playbook.modified < playbook.created:
-        message = "modified is earlier than created"
-        yield subject.places.problem("bad_time", message, "/modified", "Write when this version was made.")
+def remarks(
+    playbook: Playbook, places: Places, noted: Iterable[Problem] = (), *, able: Collection[str] | None = None
+) -> list[Remark]:
+    """Everything that can be said of this playbook, each once, in the order of the text.
 
-
-def loops(subject: Subject) -> Iterator[Problem]:
-    """No step leads back to itself: only `while` repeats, and it is bounded."""
-    circle = [subject.playbook.workflow[step_id] for step_id in subject.flow.circle]
-    if circle:
-        message = f"these steps go in a circle: {', '.join(step.label for step in circle[:MOST_SHOWN])}"
-        yield subject.problem("step_loop", message, circle[0], mend="Repeat with a while step and a bound.")
-
-
-def next_steps(subject: Subject) -> Iterator[Problem]:
-    """Every step but the end says where to go after success."""
-    for step in subject.playbook.workflow.values():
-        if not isinstance(step, EndStep) and not (step.on_completion or step.on_success):
-            yield subject.problem("no_next_step", f"{step.label} leads nowhere", step, mend="End in an end step.")
-        if isinstance(step, StartStep) and (step.on_success or step.on_failure):
-            yield subject.problem("bad_start", "a start step has on_completion only", step)
-        if step.on_completion and (step.on_success or step.on_failure):
-            message = f"{step.label} has on_completion beside on_success or on_failure"
-            yield subject.problem("two_ways", message, step, mend="Keep one way.")
-
-
-def unsupported(subject: Subject) -> Iterator[Problem]:
-    """What no run could carry out is refused before it starts."""
-    for step in subject.playbook.workflow.values():
-        if isinstance(step, PlaybookActionStep):
-            message = f"{step.label} runs another playbook, which is not supported yet"
-            yield subject.problem("unsupported_step", message, step, "playbook", "Write its steps here.")
-        elif isinstance(step, ActionStep) and not (step.soar and (step.soar.verb or step.soar.undo)):
-            for command in step.commands:
-                if command.get("type") != "manual":
-                    message = f"{step.label} has a command of type {command.get('type')}, which is not supported yet"
-                    yield subject.problem("unsupported_step", message, step, "command", "Use a verb (`do`) instead.")
+    `noted` is what its reader found already. `able` are the verbs that configured adapters can do;
+    without it nobody asks whether somebody can.
+    """
+    noted = list(islice(noted, MOST))
+    subject = Subject.of(playbook, places, able)
+    found = list(islice((problem for rule in RULES for problem in rule(subject)), MOST + 1))
+    if len(found) > MOST:
+        message = f"there are more than {MOST} problems; these are the first"
+        found[MOST] = places.problem("too_many_problems", message, "", "Mend these, and check again.")
+    if noted:
+        # What could not be read leaves gaps, and the gaps are no second mistake.
+        gaps = {problem.pointer for problem in noted}
+        found = [each for each in found if each.code not in check_graph.STRUCTURAL and each.pointer not in gaps]
+    return remarked([*noted, *found], places.steps, playbook.workflow)
 
 
 def numbers(subject: Subject) -> Iterator[Problem]:
     """Every number can be hashed: RFC 8785 takes whole numbers up to 2**53 - 1 only."""
     message, mend = "a number here is too large", "Write it as text."
-    for step in subject.playbook.workflow.values():
-        if _too_large((to_plain(step), to_plain(step.soar))):
+    playbook = subject.playbook
+    for step in playbook.workflow.values():
+        if _too_large(step):
             yield subject.problem("number_too_large", message, step, mend=mend)
-    for name, variable in subject.playbook.variables.items():
+    for name, variable in playbook.variables.items():
         if _too_large(variable.default):
             yield subject.places.problem("number_too_large", message, f"/variables/{name}/default", mend)
+    for name in playbook.__dataclass_fields__:
+        if name not in ("workflow", "variables") and _too_large(getattr(playbook, name)):
+            yield subject.places.problem("number_too_large", message, f"/{name}", mend)
 
 
 def _too_large(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_too_large, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_too_large, value))
-    return isinstance(value, int) and abs(value) > LARGEST
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, str):
+            continue
+        if isinstance(each, int):
+            if abs(each) > LARGEST:
+                return True
+        elif isinstance(each, Mapping):
+            todo += each.values()
+        elif isinstance(each, list | tuple):
+            todo += each
+        elif is_dataclass(each):
+            todo += [getattr(each, name) for name in each.__dataclass_fields__]
+    return False
 
 
 RULES: tuple[Rule, ...] = (
-    times,
-    loops,
-    next_steps,
-    unsupported,
+    check_graph.dangling,
+    check_graph.starts,
+    check_graph.endings,
+    check_graph.loops,
+    check_graph.unreachable,
+    check_graph.branches,
+    check_graph.openers,
+    check_graph.called,
     numbers,
+    check_references.expressions,
+    check_definitions.ids,
+    check_definitions.times,
+    check_definitions.lengths,
+    check_definitions.words,
+    check_definitions.definitions,
+    check_definitions.used,
+    check_definitions.secrets,
+    check_commands.commands,
     check_steps.verbs,
     check_steps.parameters,
     check_steps.holds,
@@ -109,4 +129,14 @@ RULES: tuple[Rule, ...] = (
     check_references.templates,
     check_references.switches,
     check_references.targets,
+    check_variables.comparisons,
+    check_variables.loops,
+    check_variables.arguments,
+    check_variables.texts,
+    check_variables.unread,
+    check_sense.timed,
+    check_sense.consent,
+    check_sense.combinations,
+    check_sense.adapters,
+    check_order.order,
 )

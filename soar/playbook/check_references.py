@@ -9,7 +9,7 @@ from soar.expressions import Expression, parse
 from soar.playbook.model import IfStep, Soar, Step, SwitchStep, WhileStep
 from soar.playbook.places import nearest
 from soar.playbook.references import Reference, references
-from soar.playbook.subject import Subject
+from soar.playbook.subject import LONGEST_EXPRESSIONS, Subject, bare
 from soar.playbook.vocabulary import VARIABLE_TYPES
 from soar.strict_text import escaped
 from soar.verbs import VERBS
@@ -20,8 +20,17 @@ FACTS = frozenset({"alert", "incident", "scope", "asset", "account"})
 _TRIGGER_FACTS = frozenset({"alert", "incident", "scope"})
 
 
+def expressions(subject: Subject) -> Iterator[Problem]:
+    """The conditions of a playbook can be read in a moment."""
+    if not subject.readable:
+        message = f"the conditions of this playbook have more than {LONGEST_EXPRESSIONS} characters together"
+        yield subject.places.problem("expressions_too_large", message, "", "Ask for less, or write two playbooks.")
+
+
 def conditions(subject: Subject) -> Iterator[Problem]:
     """Conditions can be read, and speak of what is known."""
+    if not subject.readable:
+        return
     for step in subject.playbook.workflow.values():
         if not isinstance(step, IfStep | WhileStep):
             continue
@@ -32,11 +41,13 @@ def conditions(subject: Subject) -> Iterator[Problem]:
             continue
         yield from _roots(subject, expression, FACTS, pointer)
         for name in sorted(expression.variables):
-            yield from _known(subject, step, _reference(subject, name, pointer), condition=True)
+            yield from _known(subject, step, reference_of(subject, name, pointer), condition=True)
 
 
 def triggers(subject: Subject) -> Iterator[Problem]:
     """Triggers can be read. No variable has a value before a run begins."""
+    if not subject.readable:
+        return
     for index, trigger in enumerate(subject.playbook.triggers):
         pointer = f"/triggers/{index}/when"
         expression = yield from _parsed(subject, trigger.when, pointer)
@@ -55,7 +66,7 @@ def templates(subject: Subject) -> Iterator[Problem]:
         for key, template in (
             ("with", soar.with_), ("manual", soar.manual), ("for_each", soar.for_each), ("for", soar.for_),
         ):  # fmt: skip
-            for reference in references(template, subject.pointer(step, key)):
+            for reference in dict.fromkeys(references(template, subject.pointer(step, key))):
                 if reference.indexed:
                     message = f"{reference}[...] takes one of many"
                     mend = "Playbooks act on the whole scope: use for_each."
@@ -67,9 +78,15 @@ def templates(subject: Subject) -> Iterator[Problem]:
 def switches(subject: Subject) -> Iterator[Problem]:
     """A switch looks at a variable or an output that is there."""
     for step in subject.playbook.workflow.values():
-        if isinstance(step, SwitchStep) and step.switch.startswith("__"):
-            name = step.switch.removesuffix(":value").strip("_")
-            yield from _known(subject, step, _reference(subject, name, subject.pointer(step, "switch")))
+        if not isinstance(step, SwitchStep):
+            continue
+        pointer = subject.pointer(step, "switch")
+        name = bare(step.switch)
+        if name != step.switch.removesuffix(":value"):
+            yield from _known(subject, step, reference_of(subject, name, pointer))
+        elif step.switch:
+            message, mend = "this switch looks at no variable, so that a person decides", "Write __name__:value."
+            yield subject.places.problem("person_decides", message, pointer, mend)
 
 
 def targets(subject: Subject) -> Iterator[Problem]:
@@ -82,7 +99,7 @@ def targets(subject: Subject) -> Iterator[Problem]:
             pointer = subject.pointer(step, key)
             whole = [each for each in references(value, pointer) if each.whole and each.pointer == pointer]
             for reference in whole:
-                brought = _type(subject, soar, reference)
+                brought = type_of(subject, soar, reference)
                 if not _compatible(brought, kind):
                     message = f"{reference} is a {brought}, but {key.removeprefix('with/')} wants a {kind}"
                     mend = "Act on each of them: use for_each." if brought == "list" else "Use another value."
@@ -96,6 +113,12 @@ def _parsed(subject: Subject, text: str, pointer: str) -> Generator[Problem, Non
     try:
         return parse(text)
     except Invalid as error:
+        if subject.foreign:
+            # Others write free text here. It is no error: whoever is on duty is shown it, and decides.
+            message = f"this condition cannot be read, so that a person decides: {error.problems[0].message}"
+            mend = "Write a STIX comparison, as in __found__:value = true, if the engine shall decide."
+            yield subject.places.problem("person_decides", message, pointer, mend)
+            return None
         for each in error.problems:
             message = f"{each.message} (character {each.column} of the expression)" if each.column else each.message
             yield subject.places.problem(each.code, message, pointer, each.mend)
@@ -110,7 +133,7 @@ def _roots(subject: Subject, expression: Expression, known: frozenset[str], poin
             yield subject.places.problem("unknown_path", message, pointer, nearest(root, known))
 
 
-def _reference(subject: Subject, name: str, pointer: str) -> Reference:
+def reference_of(subject: Subject, name: str, pointer: str) -> Reference:
     """The reference that a CACAO variable name stands for."""
     first, *keys = [name] if name in subject.playbook.variables else name.split("__")
     return Reference(first, tuple(keys), pointer, whole=True, indexed=False)
@@ -119,6 +142,8 @@ def _reference(subject: Subject, name: str, pointer: str) -> Reference:
 def _known(subject: Subject, step: Step, reference: Reference, *, condition: bool = False) -> Iterator[Problem]:
     """The reference names a variable, or a declared output of a step that can have run."""
     variables = subject.playbook.variables
+    if {reference.name, "__".join((reference.name, *reference.keys))} & subject.local(step):
+        return
     if reference.name in variables:
         if reference.keys and variables[reference.name].type not in ("dict", "any"):
             message = f"{reference.name} is a {variables[reference.name].type} and has no parts"
@@ -147,11 +172,11 @@ def _output(subject: Subject, step: Step, reference: Reference, *, condition: bo
         yield subject.places.problem("not_before", message, reference.pointer, "Use the outputs of earlier steps.")
 
 
-def _type(subject: Subject, soar: Soar, reference: Reference) -> str:
+def type_of(subject: Subject, soar: Soar | None, reference: Reference) -> str:
     """The type that a reference brings, as far as it is declared."""
     if reference.name in subject.playbook.variables and not reference.keys:
         return subject.playbook.variables[reference.name].type
-    if reference.name in subject.slugs and reference.name != soar.as_ and len(reference.keys) == 1:
+    if reference.name in subject.slugs and not (soar and reference.name == soar.as_) and len(reference.keys) == 1:
         return subject.outputs(reference.name).get(reference.keys[0], "any")
     return "any"
 

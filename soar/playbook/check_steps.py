@@ -1,4 +1,4 @@
-"""Rules of single steps and variables: verbs, parameters, holds, approvals, undo, loops, defaults."""
+"""Rules of single steps: verbs, parameters, holds, approvals, undo, loops, names, defaults."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from soar.verbs import VERBS, OnExpiry
 
 MOST_TURNS = 1_000
 """The largest bound of a while step."""
+FOREIGN_TURNS = 100
+"""How often a loop of a foreign playbook turns at most: CACAO has no word for a bound."""
 
 _SOURCE = re.compile(r"(?:alert|incident|scope)(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _INDEX = re.compile(r"\[\d*\]|\.\d+(?:\.|$)", re.ASCII)
@@ -72,6 +74,9 @@ def holds(subject: Subject) -> Iterator[Problem]:
         verb = VERBS.get(soar.verb)
         if verb is None:
             continue
+        if verb.on_expiry is OnExpiry.HOLD and soar.lease:
+            message = f"{verb.name} stands until somebody ends it: a lease would lift it, and does not"
+            yield subject.problem("hold_with_lease", message, step, "lease", "Write review: instead of lease:.")
         if verb.on_expiry is OnExpiry.HOLD and not soar.review:
             message = f"{verb.name} stands until somebody ends it, and no review is set"
             yield subject.problem("hold_without_review", message, step, "do", "Add review: 24h, or what fits.")
@@ -100,7 +105,7 @@ def approvals(subject: Subject) -> Iterator[Problem]:
             if "approval.vote" not in ROLES.get(role, ()):
                 message = f"nobody with the role {shown(role)} may vote"
                 voters = [name for name, may in ROLES.items() if "approval.vote" in may]
-                yield subject.problem("unknown_role", message, step, "approval", nearest(role, voters, " "))
+                yield subject.problem("unknown_role", message, step, "approval", nearest(role, voters))
         if not soar.approval.within:
             message, mend = "this approval has no time", "Add within: 30m, or what fits."
             yield subject.problem("approval_without_time", message, step, "approval", mend)
@@ -136,7 +141,11 @@ def whiles(subject: Subject) -> Iterator[Problem]:
         if not isinstance(step, WhileStep):
             continue
         bound = step.soar.max if step.soar else 0
-        if not bound:
+        if not bound and subject.foreign:
+            message = f"{step.label} has no bound: it is ended after {FOREIGN_TURNS} turns"
+            mend = "Write it in YAML with max:, or see to it that its condition ends."
+            yield subject.problem("loop_bounded", message, step, "while", mend)
+        elif not bound:
             yield subject.problem("while_without_max", "this loop has no bound", step, "while", "Add max: 5, or so.")
         elif not 1 <= bound <= MOST_TURNS:
             yield subject.problem("out_of_range", f"max must lie between 1 and {MOST_TURNS}", step, "max")

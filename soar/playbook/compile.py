@@ -15,6 +15,7 @@ from soar.errors import Invalid
 from soar.expressions import from_yaml
 from soar.playbook.extension import read_soar
 from soar.playbook.fields import Reader
+from soar.playbook.grammar import STEP
 from soar.playbook.model import (
     ActionStep,
     EndStep,
@@ -28,10 +29,11 @@ from soar.playbook.model import (
     made_id,
     playbook_id,
 )
-from soar.playbook.outline import Item, Outline, Sequence
+from soar.playbook.outline import END, Item, Outline, Sequence
 from soar.playbook.places import nearest
-from soar.playbook.references import in_cacao, is_slug, whole
-from soar.playbook.vocabulary import activity, category, outputs_of
+from soar.playbook.references import in_cacao, is_slug, is_variable, whole
+from soar.playbook.sections import Sections, read_step_variables
+from soar.playbook.vocabulary import activity, cacao_name, category, outputs_of
 from soar.playbook.words import in_words
 from soar.strict_text import shown
 from soar.verbs import VERBS
@@ -48,10 +50,11 @@ class Use:
 class Compiler:
     """Makes the workflow. `uses` are the places that name handlers, for the checks of the handlers."""
 
-    def __init__(self, reader: Reader, outline: Outline, handlers: Mapping[str, Sequence]) -> None:
+    def __init__(self, reader: Reader, outline: Outline, handlers: Mapping[str, Sequence], sections: Sections) -> None:
         self.reader = reader
         self.outline = outline
         self.handlers = handlers
+        self.sections = sections
         self.workflow: dict[str, Step] = {}
         self.agents: dict[str, Any] = {}
         self.uses: list[Use] = []
@@ -60,8 +63,7 @@ class Compiler:
         """Compile a sequence and its end; returns the id of its first step."""
         after = self._goes_on(sequence)
         if not after:
-            path = f"{sequence.path}/end" if sequence.path else "end"
-            after = made_id("end", self.outline.playbook, path)
+            after, path = self._end(sequence)
             soar = Soar(path=path, ends=ends) if ends else None
             self.workflow[after] = EndStep(id=after, soar=soar)
         for item, following in zip(sequence.items, [*(each.id for each in sequence.items[1:]), after], strict=False):
@@ -77,9 +79,22 @@ class Compiler:
             return ""
         return sequence.items[0].id if sequence.items else self._goes_on(sequence)
 
-    def _goes_on(self, sequence: Sequence) -> str:
-        target = self.outline.slugs.get(sequence.goes_on)
-        return target.id if target else ""
+    def _end(self, sequence: Sequence) -> tuple[str, str]:
+        """Id and path of the end of a sequence."""
+        path = f"{sequence.path}/end" if sequence.path else "end"
+        return made_id("end", self.outline.playbook, path), path
+
+    def _goes_on(self, sequence: Sequence, seen: tuple[Sequence, ...] = ()) -> str:
+        """The step at which a handler continues; empty where it does not, or where that goes in a circle."""
+        if sequence.goes_on != END:
+            target = self.outline.slugs.get(sequence.goes_on)
+            return target.id if target else ""
+        names = [name for name, each in self.handlers.items() if each is sequence]
+        users = [item for name in names for item in self.outline.users(name)]
+        if not users or users[0].sequence in seen:
+            return ""
+        failed = users[0].sequence
+        return self._goes_on(failed, (*seen, sequence)) or self._end(failed)[0]
 
     def _step(self, item: Item, following: str) -> Step:
         reader, data, at = self.reader, item.data, item.pointer
@@ -90,6 +105,9 @@ class Compiler:
             "description": reader.text(data, "description", at),
             "delay": reader.milliseconds(data, "delay", at),
             "timeout": reader.milliseconds(data, "timeout", at),
+            "owner": reader.text(data, "owner", at),
+            "external_references": tuple(reader.part(STEP, data, "external_references", at)),
+            "step_variables": read_step_variables(reader, data, at),
             "soar": soar,
             **self._routes(item, following, soar),
         }
@@ -110,8 +128,7 @@ class Compiler:
             case "parallel":
                 return ParallelStep(**common, next_steps=tuple(map(self.sequence, item.branches.values())))
             case "playbook":
-                callee, version = self._callee(item)
-                return PlaybookActionStep(**common, playbook_id=callee, playbook_version=version)
+                return PlaybookActionStep(**common, **self._callee(item), **self._arguments(item))
         return self._action(item, soar, common)
 
     def _routes(self, item: Item, following: str, soar: Soar) -> dict[str, str]:
@@ -137,41 +154,71 @@ class Compiler:
 
     def _variable(self, item: Item) -> str:
         text = self.reader.text(item.data, "switch", item.pointer)
+        if is_variable(text):
+            return text
         if text and whole(text) is None:
             mend = "Write a variable or an output, as in $scan.verdict."
             self.reader.note("bad_reference", "switch wants a reference", f"{item.pointer}/switch", mend)
             return ""
         return in_cacao(text)
 
-    def _callee(self, item: Item) -> tuple[str, str]:
+    def _callee(self, item: Item) -> dict[str, Any]:
         name = self.reader.text(item.data, "playbook", item.pointer)
-        version = self.reader.text(item.data, "version", item.pointer)
-        return playbook_id(name) if is_slug(name) else name, version
+        if name and not is_slug(name) and not name.startswith("playbook--"):
+            mend = "Write its short name, or its CACAO id."
+            self.reader.note("bad_name", f"{shown(name)} is no playbook", f"{item.pointer}/playbook", mend)
+        version = self.reader.part(STEP, item.data, "version", item.pointer)
+        return {"playbook_id": playbook_id(name) if is_slug(name) else name, "playbook_version": version}
+
+    def _arguments(self, item: Item) -> dict[str, Any]:
+        """The names of variables that go in and come out, as CACAO writes them."""
+        return {
+            f"{key}_args": tuple(map(cacao_name, self.reader.part(STEP, item.data, key, item.pointer)))
+            for key in ("in", "out")
+        }
 
     def _action(self, item: Item, soar: Soar, common: dict[str, Any]) -> ActionStep:
         if item.form == "command":
-            return ActionStep(**common, commands=self._commands(item), agent=self._agent("orchestrator"))
+            return self._command(item, common)
         command = {"type": "manual", "command": in_words(soar)}
-        agent = self._agent("orchestrator") if item.form == "undo" else self._person()
         if soar.verb in VERBS:
             command["playbook_activity"] = activity(VERBS[soar.verb])
             agent = self._agent(category(VERBS[soar.verb]))
         elif item.form == "undo":
             command["playbook_activity"] = "revert-system"
+            agent = self._agent("orchestrator")
+        else:
+            agent = self._person()
         names = outputs_of(soar.verb, soar.outputs) if item.slug else ()
         out_args = tuple(f"__{item.slug}__{name}__" for name in names)
         return ActionStep(**common, commands=(command,), agent=agent, out_args=out_args)
+
+    def _command(self, item: Item, common: dict[str, Any]) -> ActionStep:
+        """Commands of CACAO's, carried out by a named agent at named targets."""
+        data, at, agents, targets = item.data, item.pointer, self.sections.agents, self.sections.targets
+        name = self.reader.text(data, "agent", at)
+        agent = agents.id_of(self.reader, name, f"{at}/agent", "agents") if name else self._agent("orchestrator")
+        named = self.reader.part(STEP, data, "targets", at)
+        found = [targets.id_of(self.reader, each, f"{at}/targets/{n}", "targets") for n, each in enumerate(named)]
+        return ActionStep(
+            **common, commands=self._commands(item), agent=agent, targets=tuple(found), **self._arguments(item)
+        )
 
     def _commands(self, item: Item) -> tuple[Mapping[str, Any], ...]:
         raw = item.data["command"]
         commands = raw if isinstance(raw, list) else [raw]
         at = f"{item.pointer}/command"
-        for command in commands:
-            if not isinstance(command, dict) or not isinstance(command.get("type"), str):
+        if not commands:
+            self.reader.note("empty", "there is no command here", at, "Write at least one.")
+        found = []
+        for index, command in enumerate(commands):
+            if isinstance(command, dict) and isinstance(command.get("type"), str):
+                found.append(command)
+            else:
                 mend = "Write a CACAO command, as in {type: bash, command: ...}."
-                self.reader.note("bad_command", "this is no command", at, mend)
-                return ()
-        return tuple(commands)
+                place = f"{at}/{index}" if isinstance(raw, list) else at
+                self.reader.note("bad_command", "this is no command", place, mend)
+        return tuple(found)
 
     def _agent(self, kind: str) -> str:
         """The security-category agent of this category, defined when it is first needed."""

@@ -43,45 +43,49 @@ def to_document(playbook: Any) -> dict[str, Any]:
     It takes any value with the fields of Playbook: the model stands on this module for its digest.
     """
     document = {"type": "playbook", "spec_version": SPEC_VERSION, **to_plain(playbook)}
-    document["workflow"] = {step_id: _step(step) for step_id, step in playbook.workflow.items()}
+    document["workflow"] = {step_id: step_document(step) for step_id, step in playbook.workflow.items()}
     if variables := _variables(playbook):
         document["playbook_variables"] = variables
     if own := _extension(playbook):
         document["playbook_extensions"] = {**document.get("playbook_extensions", {}), EXTENSION: own}
-    return document
+    return {**document, **playbook.kept}
 
 
-def _step(step: Any) -> dict[str, Any]:
+def step_document(step: Any) -> dict[str, Any]:
+    """One step as it stands in the workflow."""
     plain = {"type": step.type, **to_plain(step)}
     if step.soar is not None:
         plain["step_extensions"] = {**plain.get("step_extensions", {}), EXTENSION: to_plain(step.soar)}
-    return plain
+    return {**plain, **step.kept}
+
+
+def variable_document(variable: Any) -> dict[str, Any]:
+    """One variable as CACAO writes it (section 10.18.3): its value is text, whatever its type."""
+    plain: dict[str, Any] = {"type": cacao_type(variable.type)}
+    if variable.description:
+        plain["description"] = variable.description
+    if variable.default is not None:
+        plain["value"] = _text(variable.type, variable.default)
+    for flag in ("constant", "external"):
+        if getattr(variable, flag):
+            plain[flag] = True
+    return {**plain, **variable.kept}
 
 
 def _variables(playbook: Any) -> dict[str, Any]:
     """The playbook's variables, and one for each output of its steps."""
-    written = {}
+    written: dict[str, Any] = {}
     for step in playbook.workflow.values():
         soar = step.soar
         if soar is not None and soar.slug:
             for name, kind in outputs_of(soar.verb, soar.outputs).items():
                 written[f"__{soar.slug}__{name}__"] = {"type": cacao_type(kind)}
-    for name, variable in playbook.variables.items():
-        plain: dict[str, Any] = {"type": cacao_type(variable.type)}
-        if variable.description:
-            plain["description"] = variable.description
-        if variable.default is not None:
-            plain["value"] = _text(variable.type, variable.default)
-        for flag in ("constant", "external"):
-            if getattr(variable, flag):
-                plain[flag] = True
-        written[f"__{name}__"] = plain
-    return written
+    return {**written, **{f"__{name}__": variable_document(each) for name, each in playbook.variables.items()}}
 
 
 def _text(kind: str, value: Any) -> str:
     if kind in TEXT_TYPES or kind not in VARIABLE_TYPES:
-        return str(value)
+        return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -94,6 +98,8 @@ def _extension(playbook: Any) -> dict[str, Any]:
         own["urgency"] = playbook.urgency
     if playbook.triggers:
         own["triggers"] = to_plain(playbook.triggers)
+    if playbook.schedules:
+        own["schedules"] = to_plain(playbook.schedules)
     own["variables"] = {
         name: {
             **({"from": variable.from_} if variable.from_ else {}),

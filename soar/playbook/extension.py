@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from soar.phases import Phase
-from soar.playbook.durations import Seconds
 from soar.playbook.fields import Reader
+from soar.playbook.grammar import APPROVAL, RETRY, STEP
 from soar.playbook.model import Approval, Retry, Soar
 from soar.playbook.outline import Item
 from soar.playbook.references import is_slug, whole
-from soar.playbook.vocabulary import VARIABLE_TYPES
 from soar.release import Reason
-
-ON_TIMEOUT = ("escalate", "deny", "go_on")
-"""What happens when nobody answers in time."""
-
-MOST_ATTEMPTS = 10
-MOST_PERSONS = 10
 
 
 def read_soar(reader: Reader, item: Item) -> Soar:
@@ -27,24 +19,25 @@ def read_soar(reader: Reader, item: Item) -> Soar:
         slug=item.slug,
         path=item.path,
         verb=reader.text(data, "do", at),
-        with_=reader.take(data, "with", at, dict, {}),
+        with_=reader.part(STEP, data, "with", at),
         for_each=for_each,
-        as_=(reader.slug(data, "as", at) or "item") if for_each else "",
-        lease=reader.seconds(data, "lease", at),
-        review=reader.seconds(data, "review", at),
-        for_=reader.seconds_or_reference(data, "for", at),
+        as_=(reader.part(STEP, data, "as", at) or "item") if for_each else "",
+        lease=reader.part(STEP, data, "lease", at),
+        review=reader.part(STEP, data, "review", at),
+        for_=reader.part(STEP, data, "for", at),
         approval=_approval(reader, item),
         retry=_retry(reader, item),
-        partial_ok=reader.word(data, "partial", at, ("ok",)) == "ok",
-        together=reader.flag(data, "together", at),
+        partial_ok=reader.part(STEP, data, "partial", at) == "ok",
+        together=reader.part(STEP, data, "together", at),
         undo=undo,
-        reason=reader.word(data, "reason", at, [each.value for each in Reason], "recovered") if undo else "",
+        reason=reader.part(STEP, data, "reason", at, Reason.RECOVERED.value) if undo else "",
         manual=reader.text(data, "manual", at),
         outputs=_outputs(reader, item),
-        within=reader.seconds(data, "within", at),
-        on_timeout=reader.word(data, "on_timeout", at, ON_TIMEOUT),
-        continue_on_failure=reader.flag(data, "continue_on_failure", at),
-        phase=reader.word(data, "phase", at, [phase.value for phase in Phase]),
+        within=reader.part(STEP, data, "within", at),
+        on_timeout=reader.part(STEP, data, "on_timeout", at),
+        continue_on_failure=reader.part(STEP, data, "continue_on_failure", at),
+        phase=reader.part(STEP, data, "phase", at),
+        # How large it may be is a rule of the checker, for it holds in both notations.
         max=reader.take(data, "max", at, int, 1) if item.form == "while" and "max" in data else 0,
     )
 
@@ -76,12 +69,12 @@ def _approval(reader: Reader, item: Item) -> Approval | None:
     data = reader.mapping(item.data["approval"], at, "approval")
     if data is None:
         return None
-    reader.known_keys(data, {"any_of", "persons", "within", "on_timeout"}, at, "an approval")
+    reader.known_keys(data, APPROVAL, at, "an approval")
     return Approval(
-        any_of=reader.words(data, "any_of", at),
-        persons=reader.number(data, "persons", at, 1, 1, MOST_PERSONS),
-        within=reader.seconds(data, "within", at),
-        on_timeout=reader.word(data, "on_timeout", at, ON_TIMEOUT),
+        any_of=reader.part(APPROVAL, data, "any_of", at),
+        persons=reader.part(APPROVAL, data, "persons", at),
+        within=reader.part(APPROVAL, data, "within", at),
+        on_timeout=reader.part(APPROVAL, data, "on_timeout", at),
     )
 
 
@@ -92,10 +85,8 @@ def _retry(reader: Reader, item: Item) -> Retry | None:
     data = reader.mapping(item.data["retry"], at, "retry")
     if data is None:
         return None
-    reader.known_keys(data, {"max", "backoff"}, at, "a retry")
-    reader.take(data, "max", at, int, 0, need=True)
-    backoff: Seconds = reader.seconds(data, "backoff", at)
-    return Retry(max=reader.number(data, "max", at, 1, 2, MOST_ATTEMPTS), backoff=backoff)
+    reader.known_keys(data, RETRY, at, "a retry")
+    return Retry(max=reader.part(RETRY, data, "max", at), backoff=reader.part(RETRY, data, "backoff", at))
 
 
 def _outputs(reader: Reader, item: Item) -> dict[str, str]:
@@ -105,5 +96,5 @@ def _outputs(reader: Reader, item: Item) -> dict[str, str]:
         at = f"{item.pointer}/outputs/{name}"
         if not is_slug(name):
             reader.note("bad_name", f"{name!r} is no name of an output", f"{at}#key")
-        outputs[name] = reader.word({name: kind}, name, f"{item.pointer}/outputs", VARIABLE_TYPES, "any")
+        outputs[name] = reader.word({name: kind}, name, f"{item.pointer}/outputs", STEP["outputs"].words, "any")
     return outputs

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
 from soar.playbook.durations import Seconds
+from soar.playbook.grammar import Part
 from soar.playbook.places import Places, nearest
 from soar.playbook.references import is_slug, whole
 from soar.strict_text import escaped, shown
 
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:\d{3})?Z", re.ASCII)
 
 
 class Reader:
@@ -78,6 +79,13 @@ class Reader:
             self.note("unknown_word", f"{key} may not be {shown(value)}", f"{pointer}/{key}", mend)
         return value
 
+    def part(
+        self, table: Mapping[str, Part], data: Mapping[str, Any], key: str, pointer: str, default: Any = ""
+    ) -> Any:
+        """data[key] as a table of the grammar describes it, else the default."""
+        read: _Read = _PARTS.get(table[key].kind, _text)
+        return read(self, table[key], data, key, pointer, default)
+
     def words(self, data: Mapping[str, Any], key: str, pointer: str, known: Collection[str] = ()) -> tuple[str, ...]:
         """A list of texts, from a vocabulary where one is given."""
         found = []
@@ -90,6 +98,12 @@ class Reader:
             else:
                 found.append(value)
         return tuple(found)
+
+    def mappings(self, data: Mapping[str, Any], key: str, pointer: str) -> list[Mapping[str, Any]]:
+        """A list of mappings, as they are."""
+        said = enumerate(self.take(data, key, pointer, list, []))
+        found = [self.mapping(each, f"{pointer}/{key}/{index}", f"an entry of {key}") for index, each in said]
+        return [each for each in found if each is not None]
 
     def milliseconds(self, data: Mapping[str, Any], key: str, pointer: str) -> int:
         """A duration as CACAO counts it; 0 when it is not there. A misfit reads as a second, so that no rule
@@ -141,3 +155,31 @@ def _said(value: Any) -> str:
     if value is None:
         return "nothing"
     return _KINDS.get(type(value), f"the {type(value).__name__} {value!r}"[:40])
+
+
+def _text(reader: Reader, part: Part, data: Mapping[str, Any], key: str, pointer: str, default: Any) -> str:
+    return reader.text(data, key, pointer, default, need=part.need)
+
+
+def _number(reader: Reader, part: Part, data: Mapping[str, Any], key: str, pointer: str, default: Any) -> int:
+    if part.need:
+        reader.take(data, key, pointer, int, 0, need=True)
+    return reader.number(data, key, pointer, default or part.least, part.least, part.most)
+
+
+_Read = Callable[[Reader, Part, Mapping[str, Any], str, str, Any], Any]
+_PARTS: Mapping[str, _Read] = {
+    "milliseconds": lambda reader, _, data, key, at, __: reader.milliseconds(data, key, at),
+    "seconds": lambda reader, _, data, key, at, __: reader.seconds(data, key, at),
+    "length": lambda reader, _, data, key, at, __: reader.seconds_or_reference(data, key, at),
+    "time": lambda reader, _, data, key, at, default: reader.time(data, key, at, default),
+    "slug": lambda reader, part, data, key, at, _: reader.slug(data, key, at, need=part.need),
+    "flag": lambda reader, _, data, key, at, default: reader.flag(data, key, at, default=bool(default)),
+    "number": _number,
+    "word": lambda reader, part, data, key, at, default: reader.word(data, key, at, part.words, default),
+    "words": lambda reader, part, data, key, at, _: reader.words(data, key, at, part.words),
+    "texts": lambda reader, _, data, key, at, __: reader.words(data, key, at),
+    "list": lambda reader, _, data, key, at, __: reader.mappings(data, key, at),
+    "dict": lambda reader, _, data, key, at, __: reader.take(data, key, at, dict, {}),
+}
+"""How each kind of part is read; what is not here is text."""

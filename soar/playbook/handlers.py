@@ -11,7 +11,7 @@ from collections.abc import Sequence as Several
 
 from soar.playbook.compile import Use
 from soar.playbook.fields import Reader
-from soar.playbook.outline import Outline, Sequence
+from soar.playbook.outline import END, Outline, Sequence
 from soar.playbook.places import nearest
 from soar.strict_text import escaped
 
@@ -37,6 +37,11 @@ def check_handlers(
 
 def _forward(reader: Reader, outline: Outline, handler: Sequence, uses: Several[Use]) -> None:
     target = outline.slugs.get(handler.goes_on)
+    if handler.goes_on == END:
+        if any(use.item.sequence is not uses[0].item.sequence for use in uses):
+            message = "the steps that name this handler stand in several branches, and so have several ends"
+            reader.note("continue_elsewhere", message, handler.goes_on_at, "Write a handler for each branch.")
+        return
     if target is None:
         message = f"there is no step {handler.goes_on}"
         reader.note("unknown_step", message, handler.goes_on_at, nearest(handler.goes_on, outline.slugs))

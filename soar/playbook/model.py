@@ -4,6 +4,11 @@ A playbook is a dictionary of steps that point at one another. What CACAO has no
 leases, approvals, loops over targets) stands in our step extension, the dataclass `Soar`. A pointer
 that is not set is the empty text. `delay` and `timeout` are milliseconds as CACAO has them; times of
 our own are seconds.
+
+A document comes back exactly as it was read. So every object has `kept`: the properties for which the
+model has no other place. These are custom ones, which CACAO allows, and those that say what their
+absence says (`revoked: false`). Objects that the engine hands on as they are (commands, agents,
+targets, markings, signatures) are plain mappings.
 """
 
 from __future__ import annotations
@@ -87,13 +92,14 @@ class Step:
     external_references: tuple[Mapping[str, Any], ...] = ()
     delay: int = 0
     timeout: int = 0
-    step_variables: Mapping[str, Any] = field(default_factory=dict)
+    step_variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     owner: str = ""
     on_completion: str = ""
     on_success: str = ""
     on_failure: str = ""
     soar: Soar | None = field(default=None, metadata={"inside": False})
-    step_extensions: Mapping[str, Any] = field(default_factory=dict)
+    step_extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict, metadata={"inside": False})
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -210,7 +216,8 @@ class SwitchStep(Step):
 class Variable:
     """A variable of a playbook. `from_` is a dotted path into the incident's facts.
 
-    `type` is str, int, bool, duration, list, dict or any; foreign playbooks may bring other words.
+    `type` is str, int, bool, duration, list, dict or any, or a word of CACAO's for which we have none
+    (ipv4-addr, float and so on); foreign playbooks may bring others. `default` is a value of the type.
     """
 
     type: str
@@ -220,6 +227,7 @@ class Variable:
     external: bool = False
     from_: str = ""
     required: bool = False
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +240,17 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a playbook begins by the clock: five fields of cron, read in a time zone, and the run's inputs."""
+
+    cron: str
+    timezone: str = "UTC"
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Playbook:
-    """A whole playbook (section 3.1). `slug`, `urgency` and `triggers` are our playbook extension."""
+    """A whole playbook (section 3.1). `slug`, `urgency`, `triggers` and `schedules` are our playbook extension."""
 
     id: str
     name: str
@@ -259,17 +276,19 @@ class Playbook:
     external_references: tuple[Mapping[str, Any], ...] = ()
     workflow_exception: str = ""
     variables: Mapping[str, Variable] = field(default_factory=dict, metadata={"inside": False})
-    authentication_info_definitions: Mapping[str, Any] = field(default_factory=dict)
-    agent_definitions: Mapping[str, Any] = field(default_factory=dict)
-    target_definitions: Mapping[str, Any] = field(default_factory=dict)
-    extension_definitions: Mapping[str, Any] = field(default_factory=dict)
-    data_marking_definitions: Mapping[str, Any] = field(default_factory=dict)
+    authentication_info_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    agent_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extension_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data_marking_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     markings: tuple[str, ...] = ()
-    playbook_extensions: Mapping[str, Any] = field(default_factory=dict)
+    playbook_extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     signatures: tuple[Mapping[str, Any], ...] = ()
     slug: str = field(default="", metadata={"inside": False})
     urgency: str = field(default="", metadata={"inside": False})
     triggers: tuple[Trigger, ...] = field(default=(), metadata={"inside": False})
+    schedules: tuple[Schedule, ...] = field(default=(), metadata={"inside": False})
+    kept: Mapping[str, Any] = field(default_factory=dict, metadata={"inside": False})
 
     @property
     def digest(self) -> str:

@@ -12,41 +12,24 @@ from typing import Any
 from urllib.parse import quote
 
 from soar.playbook.fields import Reader
+from soar.playbook.grammar import ALL, FORMS, STEP
 from soar.playbook.model import made_id
 from soar.playbook.places import nearest
 from soar.strict_text import escaped
 from soar.verbs import VERBS
 
-_ALL = frozenset({"id", "name", "description", "delay", "timeout", "on_failure", "continue_on_failure", "phase"})
-_FORMS: Mapping[str, tuple[str, frozenset[str]]] = {
-    "do": (
-        "action",
-        _ALL | {"do", "with", "for_each", "as", "approval", "lease", "review", "for", "retry", "partial"},
-    ),
-    "manual": ("action", _ALL | {"manual", "outputs", "within", "on_timeout"}),
-    "undo": ("action", _ALL | {"undo", "reason", "approval", "retry", "partial"}),
-    "if": ("if-condition", _ALL | {"if", "then", "else"}),
-    "parallel": ("parallel", _ALL | {"parallel", "together", "approval"}),
-    "while": ("while-condition", _ALL | {"while", "max", "steps"}),
-    "switch": ("switch-condition", _ALL | {"switch", "cases", "default"}),
-    "playbook": ("playbook-action", _ALL | {"playbook", "version", "with"}),
-    "command": ("action", _ALL | {"command", "retry"}),
-}
-"""Each form of a step: the type of CACAO step that it becomes, and the keys that it may have."""
+END = "end"
+"""`continue: end` goes on at the end of the branch in which the failure was, as after success."""
+RESERVED = frozenset({END, "handlers"})
+"""Names that paths, and `continue`, use for themselves."""
 
-RESERVED = frozenset({"handlers"})
-"""Names that paths use for themselves."""
-
-_BRANCHES: Mapping[str, tuple[tuple[str, bool], ...]] = {
-    "if": (("then", True), ("else", False)),
-    "while": (("steps", True),),
-}
-"""Forms whose branches are lists of steps under fixed keys, and whether the key must be there."""
+_BRANCHES: Mapping[str, tuple[str, ...]] = {"if": ("then", "else"), "while": ("steps",)}
+"""Forms whose branches are lists of steps under fixed keys."""
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """Steps one after the other. `goes_on` is the step where a handler continues."""
+    """Steps one after the other. `goes_on` is the step where a handler continues, or END."""
 
     path: str
     items: list[Item] = field(default_factory=list)
@@ -98,6 +81,10 @@ class Outline:
                 self._item(sequence, data, at, index)
         return sequence
 
+    def users(self, handler: str) -> list[Item]:
+        """The steps that name a handler."""
+        return [item for item in self.items if item.data.get("on_failure") == handler]
+
     def _continue(self, sequence: Sequence, data: Mapping[str, Any], pointer: str, *, allowed: bool) -> None:
         self.reader.known_keys(data, {"continue"}, pointer, "`continue`")
         if not allowed:
@@ -112,7 +99,7 @@ class Outline:
         slug = self._slug(data, pointer)
         if not form:
             return
-        kind, keys = _FORMS[form]
+        kind, keys = FORMS[form]
         self.reader.known_keys(data, keys, pointer, f"a step with `{form}`")
         word = data["do"] if form == "do" and data["do"] in list(VERBS) else form
         segment = slug or f"{index + 1}-{word}"
@@ -128,15 +115,15 @@ class Outline:
         self._open(item)
 
     def _form(self, data: Mapping[str, Any], pointer: str) -> str:
-        forms = [key for key in data if key in _FORMS]
+        forms = [key for key in data if key in FORMS]
         if len(forms) == 1:
             return forms[0]
         if forms:
             message = f"a step does one thing, not {' and '.join(forms)}"
             self.reader.note("two_forms", message, pointer, "Make two steps of it.")
             return ""
-        strangers = [key for key in data if key not in _ALL]
-        mend = nearest(strangers[0] if strangers else "", _FORMS)
+        strangers = [key for key in data if key not in ALL]
+        mend = nearest(strangers[0] if strangers else "", FORMS)
         self.reader.note("no_form", "this step does not say what to do", pointer, mend)
         return ""
 
@@ -158,10 +145,10 @@ class Outline:
             self._parallel(item)
         elif item.form == "switch":
             self._switch(item)
-        for key, needed in _BRANCHES.get(item.form, ()):
+        for key in _BRANCHES.get(item.form, ()):
             if key in item.data:
                 self._branch(item, key, item.data[key], f"{item.pointer}/{key}", key)
-            elif needed:
+            elif STEP[key].need:
                 self.reader.note("missing_key", f"{key} is missing", item.pointer, f"Add {key}: a list of steps.")
 
     def _branch(self, item: Item, name: str, raw: Any, pointer: str, segment: str) -> None:
@@ -179,7 +166,7 @@ class Outline:
 
     def _switch(self, item: Item) -> None:
         cases = self.reader.take(item.data, "cases", item.pointer, dict, {}, need=True)
-        if "cases" in item.data and cases == {}:
+        if "cases" in item.data and cases == {} and "default" not in item.data:
             self.reader.note("empty", "there are no cases here", f"{item.pointer}/cases", "Write at least one.")
         for name, raw in cases.items():
             at = f"{item.pointer}/cases/{escaped(name)}"

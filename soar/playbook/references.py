@@ -15,6 +15,8 @@ SLUG = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", re.ASCII)
 LONGEST_SLUG = 64
 
 PATTERN = re.compile(r"\$(?:(?P<literal>\$)|(?P<path>[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*(?:\.\w+(?:-\w+)*)*))", re.ASCII)
+_VARIABLE = re.compile(r"__[A-Za-z0-9_-]+__:value", re.ASCII)
+_SPELLED = re.compile(r"__(?P<path>[a-z][a-z0-9]*(?:[-_]{1,2}[a-z0-9]+)*)__:value", re.ASCII)
 _INDEXED = re.compile(PATTERN.pattern + r"\[[0-9*]*\]", re.ASCII)
 
 
@@ -46,6 +48,11 @@ def whole(text: str) -> tuple[str, ...] | None:
     return tuple(found["path"].split(".")) if found and found["path"] else None
 
 
+def is_variable(text: str) -> bool:
+    """Whether this is one variable as CACAO writes it, `__name__:value`, and nothing else."""
+    return _VARIABLE.fullmatch(text) is not None
+
+
 def references(template: Any, pointer: str = "") -> Iterator[Reference]:
     """Every reference in a template (text, list, mapping), with JSON Pointers below `pointer`."""
     if isinstance(template, Mapping):
@@ -69,3 +76,8 @@ def in_cacao(text: str) -> str:
         return f"__{found['path'].replace('.', '__')}__:value" if found["path"] else "$"
 
     return PATTERN.sub(spelled, text)
+
+
+def in_yaml(text: str) -> str:
+    """The reverse of in_cacao, as far as names are ours; the short form is for people, and means the same."""
+    return _SPELLED.sub(lambda found: "$" + found["path"].replace("__", "."), text)

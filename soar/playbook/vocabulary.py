@@ -13,8 +13,23 @@ PLAYBOOK_TYPES = (
 )  # fmt: skip
 """Vocabulary playbook-type-ov (section 3.1.1)."""
 
+PLAYBOOK_ACTIVITIES = (
+    "analyze-collected-data", "analyze-engagement-results", "compose-content", "configure-systems", "deliver-content",
+    "disconnect-system", "eliminate-risk", "execute-operation", "identify-audience", "identify-channel",
+    "identify-indicators", "identify-steps", "map-network", "match-indicator", "prepare-engagement",
+    "restore-capabilities", "restore-data", "restrict-access", "revert-system", "scan-system", "scan-vulnerabilities",
+    "step-sequence",
+)  # fmt: skip
+"""Vocabulary playbook-activity-type-ov (section 3.1.2)."""
+
 VARIABLE_TYPES = ("str", "int", "bool", "duration", "list", "dict", "any")
 """Types of our variables and outputs, as verbs declare them."""
+
+CACAO_TYPES = (
+    "float", "hash", "hexstring", "ipv4-addr", "ipv6-addr", "long", "mac-addr", "md5-hash", "sha256-hash", "uri",
+    "uuid",
+)  # fmt: skip
+"""Types of variables that only CACAO has a word for (variable-type-ov, section 10.18.4)."""
 
 _CACAO_TYPES = {"str": "string", "int": "integer", "dict": "dictionary"}
 _OUR_TYPES = {cacao: ours for ours, cacao in _CACAO_TYPES.items()}
@@ -58,6 +73,16 @@ def cacao_type(ours: str) -> str:
 def our_type(cacao: str) -> str:
     """The reverse of cacao_type; unknown words stay."""
     return _OUR_TYPES.get(cacao, cacao)
+
+
+def cacao_name(name: str) -> str:
+    """The name of a variable as CACAO writes it, `__name__`; one that is written so already stays."""
+    return name if len(name) > 4 and name.startswith("__") and name.endswith("__") else f"__{name}__"
+
+
+def bare_name(name: str) -> str:
+    """The reverse of cacao_name."""
+    return cacao_name(name)[2:-2]
 
 
 def category(verb: Verb) -> str:

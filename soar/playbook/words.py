@@ -8,6 +8,7 @@ from typing import Any
 from soar.playbook import durations
 from soar.playbook.model import Soar
 from soar.playbook.references import in_cacao
+from soar.verbs import VERBS
 
 
 def in_words(soar: Soar) -> str:
@@ -18,7 +19,7 @@ def in_words(soar: Soar) -> str:
         return f"Take back what was done by: {', '.join(soar.undo)}. Reason: {soar.reason}."
     said = soar.verb.replace("_", " ").capitalize()
     if soar.with_:
-        said += ": " + ", ".join(f"{name} = {_value(value)}" for name, value in soar.with_.items())
+        said += ": " + ", ".join(f"{name} = {_value(value)}" for name, value in in_order(soar).items())
     said += "."
     if soar.for_each:
         said += f" Do it for each __{soar.as_}__ in {in_cacao(soar.for_each)}."
@@ -32,6 +33,13 @@ def in_words(soar: Soar) -> str:
     if soar.approval:
         said += f" Ask {soar.approval.persons} of {', '.join(soar.approval.any_of)} first."
     return said
+
+
+def in_order(soar: Soar) -> dict[str, Any]:
+    """The parameters of a step in the order in which its verb names them; JSON keeps no order."""
+    known = list(VERBS[soar.verb].params) if soar.verb in VERBS else []
+    names = [*(name for name in known if name in soar.with_), *sorted(set(soar.with_) - set(known))]
+    return {name: soar.with_[name] for name in names}
 
 
 def _value(value: Any) -> str:

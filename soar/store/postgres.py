@@ -30,6 +30,7 @@ _NO_ROW = "22012"
 _FORMAT = {False: PyFormat.TEXT, True: PyFormat.BINARY}
 _ROWS = (16, 4, 3, 2, 1)
 """So many rows go into one statement."""
+_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _GOOD = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -110,13 +111,15 @@ class PostgresWire:
         """Forget what waits, undo what was sent. What was interrupted while it was sent is cut."""
         self._waiting.clear()
         status = self._pg.transaction_status
-        if self._pg.pipeline_status != PipelineStatus.OFF or status == TransactionStatus.ACTIVE:
+        if status == TransactionStatus.IDLE and self._pg.pipeline_status == PipelineStatus.OFF:
+            return
+        if status not in _OPEN or self._pg.pipeline_status != PipelineStatus.OFF or not self._undone():
             self._raw.close()
-        elif status != TransactionStatus.IDLE:
-            self._pg.exec_(b"ROLLBACK")
 
     def cut(self) -> bool:
         """The server or the network has ended the connection: then the end can be read, without asking for it."""
+        if self._raw.closed:
+            return True
         try:
             while self._readable.poll(0):
                 self._pg.consume_input()
@@ -159,6 +162,12 @@ class PostgresWire:
         values = [value for row in rows for value in compiled.bound(row)]
         return list(self._transformer.dump_sequence(values, [_FORMAT[each] for each in compiled.binary] * len(rows)))
 
+    def _undone(self) -> bool:
+        try:
+            return bool(self._pg.exec_(b"ROLLBACK").status == ExecStatus.COMMAND_OK)
+        except (psycopg.Error, MemoryError):  # libpq has no answer at all where the connection was cut meanwhile
+            return False
+
     def _send(self, each: _Sent) -> None:
         """Put it on the wire, prepared where it never was on this connection."""
         name = each.compiled.name
@@ -183,6 +192,8 @@ class PostgresWire:
     def _one(self) -> Any:
         """The next answer, and the end of it."""
         found = self._next()
+        if found is None:
+            raise psycopg.OperationalError("the connection was cut before the answer came")
         self._next()
         return found
 

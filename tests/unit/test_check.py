@@ -101,8 +101,12 @@ MISTAKES = [
     ("within: 1h, ", "", "approval_without_time", 16, "within"),
     ("{any_of: [responder], within", "{any_of: [responder], persons: 0, within", "out_of_range", 16, "between 1"),
     ("outputs: {back: bool}", "outputs: {back: boolean}", "unknown_word", 15, "Did you mean bool?"),
-    (BY_HAND, "playbook: other", "unsupported_step", 15, "its steps"),
-    (BY_HAND, "command: {type: bash, command: ls}", "unsupported_step", 15, "verb"),
+    (BY_HAND, "playbook: story", "calls_itself", 15, "bound"),
+    (BY_HAND, "command: {type: sh, command: ls}", "unknown_command_type", 15, "Did you mean ssh?"),
+    (BY_HAND, "command: [{type: manual, command: A}, {type: bash, command: ls}]", "mixed_commands", 15, "Split"),
+    (BY_HAND, "command: {type: bash, command: curl --token c2VjcmV0 x}", "literal_secret", 15, "variable"),
+    ("review: 24h", "review: 24h, lease: 7d", "hold_with_lease", 7, "review"),
+    ("if: $scan.malware_found = true", "if: $scan.malware_found > 5", "condition_type", 10, "bool"),
     (BY_HAND, "command: ls", "bad_command", 15, "CACAO command"),
     (ASK, "- continue: release", "continue_not_here", 15, "handler"),
     (ASK, "- parallel: [[{manual: A}]]", "too_few_branches", 15, "branches"),
@@ -224,7 +228,7 @@ def test_a_graph_in_circles_is_found_whatever_it_came_from() -> None:
     )
     workflow[last.id] = replace(last, on_success=first.id)
     found = problems(replace(playbook, workflow=workflow), Places())
-    assert [problem.code for problem in found] == ["step_loop"]
+    assert [problem.code for problem in found] == ["step_loop", "unreachable_step"]  # nobody comes to the end
     assert "isolate, collect, scan" in found[0].message
 
 

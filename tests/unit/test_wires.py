@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +141,40 @@ def test_a_connection_that_is_cut_inside_a_write_is_unavailable_and_the_next_wri
     assert kept(served) == {}
     served.write(lambda tx: tx.run(ADD, {"name": "y", "value": 1}))
     assert kept(served) == {"y": 1}
+
+
+@pytest.mark.parametrize("when", ["before_a_statement", "before_the_commit"])
+def test_a_line_that_breaks_inside_a_write_is_unavailable_too(served: Store, when: str) -> None:
+    """Without a word of the server's, as when it or the network dies."""
+
+    def write(tx: Tx) -> None:
+        tx.run(ADD, {"name": "x", "value": 1})
+        assert len(NAMES.run(tx.peek, {}).all()) == 1
+        broken(tx.peek)
+        tx.run(ADD, {"name": "z", "value": 1})
+        if when == "before_a_statement":
+            tx.conn.execute(sa.select(meta.c.name)).all()
+
+    with pytest.raises(Unavailable):
+        served.write(write)
+    assert kept(served) == {}
+    with pytest.raises(Unavailable):
+        kept_over_a_broken_line(served)
+    served.write(lambda tx: tx.run(ADD, {"name": "y", "value": 1}))
+    assert kept(served) == {"y": 1}
+
+
+def kept_over_a_broken_line(served: Store) -> None:
+    with served.read() as conn:
+        broken(conn)
+        NAMES.run(conn, {}).all()
+
+
+def broken(conn: sa.Connection) -> None:
+    raw: Any = conn.connection.dbapi_connection
+    line = socket.socket(fileno=os.dup(raw.pgconn.socket))
+    line.shutdown(socket.SHUT_RDWR)
+    line.close()
 
 
 def turned_out(served: Store) -> None:
