@@ -1,8 +1,8 @@
 """The process that compiles rules and scans bytes, apart from everything else and with hard limits.
 
 Started by `evidence.yara_scan` as a file of its own. Reads one request as JSON from standard input:
-`rules` (paths), `fd` (an open file to scan, or null to compile only), `timeout` (seconds), `memory`
-(octets); writes one answer to standard output: `{"rules": [...]}` or `{"error": {...}}`.
+`rules` (paths) or `text` (one rule text), `fd` (an open file to scan, or null to compile only), `timeout`
+(seconds), `memory` (octets); writes one answer to standard output: `{"rules": [...]}` or `{"error": {...}}`.
 Hostile rules and hostile bytes can cost it its life, and nothing more.
 """
 
@@ -13,6 +13,7 @@ import math
 import re
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 COMPILE_SECONDS = 10
@@ -33,14 +34,16 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     import yara
 
     faults, sets = [], []
-    for path in request["rules"]:
+    sources = [{"source": request["text"]}] if "text" in request else [{"filepath": path} for path in request["rules"]]
+    for source in sources:
         try:
-            sets.append(yara.compile(filepath=path, includes=False))
+            sets.append(yara.compile(**source, includes=False))
         except yara.SyntaxError as error:
+            path = source.get("filepath", "")
             place = _PLACE.search(str(error).removeprefix(path))
             line = max(1, int(place[1] or place[2])) if place else None
             message = str(error).removeprefix(path).partition(": ")[2] or str(error)
-            faults.append({"file": path, "line": line, "message": message})
+            faults.append({"code": "yara_rule", "message": message, "pointer": Path(path).name, "line": line})
     if faults:
         return {"error": {"kind": "rules", "faults": faults}}
     if request["fd"] is None:
@@ -48,13 +51,21 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     hits: set[str] = set()
     try:
         for rules in sets:
-            found = rules.match(filepath=f"/dev/fd/{request['fd']}", timeout=max(1, math.ceil(request["timeout"])))
+            found = rules.match(
+                filepath=f"/dev/fd/{request['fd']}",
+                timeout=max(1, math.ceil(request["timeout"])),
+                console_callback=_unheard,
+            )
             hits |= {match.rule for match in found}
     except yara.TimeoutError:
         return {"error": {"kind": "timeout"}}
     except yara.Error as error:
         return {"error": {"kind": "scan", "message": str(error)}}
     return {"rules": sorted(hits)}
+
+
+def _unheard(_message: str) -> None:
+    """A rule may not write on standard output: the answer stands there."""
 
 
 def main() -> None:

@@ -192,16 +192,21 @@ def _one(name: str, kind: EntityKind, param: str, phase: Phase, risk: Risk, **mo
     return [Verb(name=name, target_kind=kind, target_param=param, phase=phase, risk=risk, params=params, **more)]
 
 
-def _command(kind: str, risk: Risk, phase: Phase) -> list[Verb]:
-    """A CACAO command at one target: `command`, `agent` and `endpoint` are the playbook's own objects, filled in."""
+def _command(kind: str, risk: Risk, phase: Phase, *, searches: str = "") -> list[Verb]:
+    """A CACAO command at one target: `command`, `agent` and `endpoint` are the playbook's own objects, filled in.
+
+    `searches` says what it looks through, where that is evidence; `status` is then the number of hits.
+    """
     params = {
         "command": Field("dict", doc="the CACAO command with its variables filled in"),
         "agent": Field("dict", required=False, doc="who carries it out, as the playbook defines it"),
         "endpoint": Field("dict", required=False, doc="the target, as the playbook defines it"),
     }
+    if searches:
+        params["evidence"] = Field("list", required=False, doc=searches)
     outputs = {
         "result": Field("any", required=False, doc="what came back: text, or what its JSON says"),
-        "status": Field("int", required=False, doc="status or exit code"),
+        "status": Field("int", required=False, doc="number of hits" if searches else "status or exit code"),
     }
     return _one(f"command_{kind}", SERVICE, "target", phase, risk, params=params, outputs=outputs)
 
@@ -299,8 +304,8 @@ _ALL: list[Verb] = [
     *_command("elastic", Risk.READ, Phase.DETECTION),
     *_command("jupyter", Risk.DESTRUCTIVE, Phase.DETECTION),
     *_command("kestrel", Risk.READ, Phase.DETECTION),
-    *_command("sigma", Risk.READ, Phase.DETECTION),
-    *_command("yara", Risk.READ, Phase.DETECTION),
+    *_command("sigma", Risk.READ, Phase.DETECTION, searches="ids of the logs to search"),
+    *_command("yara", Risk.READ, Phase.DETECTION, searches="ids of the items to scan"),
 ]  # fmt: skip
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _ALL}

@@ -26,6 +26,15 @@ def message_of(data: Data, act: Act) -> Data:
     raise Refusal(404, f"no mailbox holds a message {wanted!r}")
 
 
+def _quarantine(data: Data, act: Act, record: Data | None) -> None:
+    """Every copy of a message, in whichever mailboxes it lies."""
+    wanted = message_of(data, act)["id"]
+    for mailbox in data["mailboxes"].values():
+        for message in mailbox["messages"]:
+            if message["id"] == wanted:
+                message.update(quarantined=record)
+
+
 def _network(act: Act) -> str:
     return act.text("network")
 
@@ -34,7 +43,7 @@ MAIL_QUARANTINE = Slot(
     name="quarantined",
     absent="in its mailbox",
     read=lambda data, act: message_of(data, act)["quarantined"],
-    write=lambda data, act, record: message_of(data, act).update(quarantined=record),
+    write=_quarantine,
     facts=lambda data, act: {"subject": message_of(data, act)["subject"]},
     place=lambda act: f"message {act.text('message_id')}",
 )

@@ -190,7 +190,7 @@ def _accounts(now: datetime) -> list[Data]:
 
 
 def _mailboxes(now: datetime) -> dict[str, Data]:
-    """Three mailboxes; one has got a phishing message and a rule that its owner did not make."""
+    """Three mailboxes; two have got a phishing message, one of these a rule that its owner did not make."""
     phishing: Data = {
         "id": "<7781@invoice-desk.example>", "from": PHISHER, "subject": "Overdue invoice 7781",
         "at": stamp(now - timedelta(hours=3)), "quarantined": None,
@@ -199,7 +199,7 @@ def _mailboxes(now: datetime) -> dict[str, Data]:
     return {
         f"{owner}@meridian.example": {
             "id": f"{owner}@meridian.example",
-            "messages": [phishing] if owner == "m.ruiz" else [],
+            "messages": [{**phishing}] if owner in ("m.ruiz", "k.lind") else [],
             "rules": [forward] if owner == "m.ruiz" else [],
         }
         for owner in ("j.doe", "m.ruiz", "k.lind")

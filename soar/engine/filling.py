@@ -1,8 +1,8 @@
 """The texts of a CACAO command with the values of its variables. Pure.
 
-A value may come from an alert, so it is data and stays data: in a shell's line only harmless characters
-are put, in a request's address it is escaped, in JSON it stays inside its string, in a header it is one
-line. `__name__:value` is what a command says for a variable (section 10.18).
+A value may come from an alert, so it is data and stays data: in a shell's line and in a rule only
+harmless characters are put, in a request's address it is escaped, in JSON it stays inside its string, in
+a header it is one line. `__name__:value` is what a command says for a variable (section 10.18).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from urllib.parse import quote
 
 from soar import strict_json
 from soar.errors import Invalid, Problem
+from soar.playbook.commands import LOOKS_AT
 from soar.playbook.places import nearest
 from soar.strict_text import shown
 
 PLACE = re.compile(r"__(?P<name>[A-Za-z](?:[A-Za-z0-9-]|_(?!_:value))*)__:value", re.ASCII)
 _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]*", re.ASCII)
+_HARMLESS_IN_RULES = re.compile(r"[A-Za-z0-9_@%+=:./-]*", re.ASCII)
 _SHELLS = frozenset({"bash", "ssh", "powershell", "caldera-cmd"})
 Put = Callable[[str, str], str]
 """(name, value) -> what stands in the text for it."""
@@ -85,12 +87,21 @@ def _value(name: str, variables: Mapping[str, Any]) -> str:
 
 
 def _in_command(kind: str) -> Put:
+    if kind in LOOKS_AT:
+        return _in_rule
     return _in_address if kind in ("http-api", "openc2-http") else as_it_is
 
 
 def _in_shell(name: str, value: str) -> str:
     if not _HARMLESS.fullmatch(value) or value.startswith("-"):
         raise _unfit(name, value, "a command line", "Only letters, digits and _@%+=:,./- may stand there.")
+    return value
+
+
+def _in_rule(name: str, value: str) -> str:
+    """In a rule to search with, a value that ends its string could make the rule find nothing."""
+    if not _HARMLESS_IN_RULES.fullmatch(value):
+        raise _unfit(name, value, "a rule", "Only letters, digits and _@%+=:./- may stand there.")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soar.errors import Problem
+from soar.playbook.flow import DEEPEST
 from soar.playbook.model import (
     EndStep,
     IfStep,
@@ -19,9 +20,6 @@ from soar.playbook.subject import Subject
 from soar.strict_text import escaped, shown
 
 MOST_SHOWN = 10
-DEEPEST = 64
-"""How deep branches may stand in one another; the YAML form cannot be deeper either."""
-
 STRUCTURAL = frozenset({
     "step_loop", "no_next_step", "two_ways", "unreachable_step", "branch_leaves", "branch_shared", "branch_twice",
     "too_few_branches", "no_condition", "dangling_step",

@@ -24,3 +24,5 @@ COMMAND_TYPES = frozenset({MANUAL, *COMMAND_VERBS})
 """All types of command-type-ov."""
 BASE64_ONLY = frozenset({"elastic", "jupyter", "kestrel", "sigma", "yara"})
 """Types whose text stands in `command_b64` and nowhere else (sections 5.4 to 5.13)."""
+LOOKS_AT: Mapping[str, frozenset[str]] = {"sigma": frozenset({"logs"}), "yara": frozenset()}
+"""Types that search the evidence of the incident, and the classes of it that they can read: none named, all."""

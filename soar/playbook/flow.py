@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from soar.playbook.model import EndStep, Playbook, Step, WhileStep
 
+DEEPEST = 64
+"""How deep branches may stand in one another; the YAML form cannot be deeper either."""
+
 MOST_TANGLES = 100
 """Places where branches lead into one another; from here on nobody asks for more."""
 
@@ -89,9 +92,11 @@ class Flow:
                 todo += [step for step in region.steps if step in self.branches]
 
     def openers(self, step_id: str) -> Iterator[str]:
-        """The openers around a step, the innermost first; none around a handler."""
+        """The openers around a step, the innermost first; none around a handler, and no more than may be."""
         region = self.owner.get(step_id)
-        while region is not None and region.opener:
+        for _ in range(DEEPEST):
+            if region is None or not region.opener:
+                return
             yield region.opener
             region = region.around
 

@@ -31,6 +31,7 @@ from soar.errors import SoarError
 from soar.guards.judge import GUARDS
 from soar.model import Severity
 from soar.playbook import yaml_form
+from soar.playbook.commands import COMMAND_VERBS
 from soar.registry import Registry
 from soar.store.tables import metadata
 from soar.verbs import VERBS
@@ -128,8 +129,10 @@ SAMPLE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "http-commands": {"hosts": ["edr.example"]},
     "shell": {"shells": ["bash", "powershell"]},
     "lab": {"url": "http://127.0.0.1:1"},
+    "ssh": {"hosts": ["ws-7.example"], "known_hosts": "known_hosts"},
     "example": {"path": "blocked.json"},
     "yara": {},
+    "sigma": {},
 }
 
 
@@ -149,6 +152,16 @@ def test_the_section_of_an_adapter_lists_its_verbs(kind: str) -> None:
     (listed,) = re.findall(r"^Verbs: (.*?)(?:\n\n|\Z)", section, re.MULTILINE | re.DOTALL)
     adapter = found().connect(kind, kind, SAMPLE_SETTINGS[kind])
     assert sorted(plain(word) for word in listed.split()) == sorted(adapter.verbs)
+
+
+def test_the_table_of_commands_says_who_carries_out_each_type() -> None:
+    said = rows(page("docs/adapters.md").section("Commands of playbooks"))
+    table = {word: cells[1] for cells in said for word in re.findall("`([^`]+)`", cells[0])}
+    verbs = {kind: found().connect(kind, kind, SAMPLE_SETTINGS[kind]).verbs for kind in KINDS}
+    assert set(table) == set(COMMAND_VERBS)
+    for command, who in table.items():
+        doing = [kind for kind, known in verbs.items() if COMMAND_VERBS[command] in known]
+        assert doing == ([] if who.startswith("none") else [who])
 
 
 @pytest.mark.parametrize("kind", sorted(found().sources))

@@ -137,7 +137,7 @@ CAUGHT: list[tuple[str, str, Callable[[Document], Any]]] = [
     ("command_b64 that is no base64", "not_base64",
      put("workflow.ACTION.commands", [{"type": "ssh", "command_b64": "l s"}])),
     ("a rule outside of base64", "needs_base64", command(type="yara", command="rule x {condition: true}")),
-    ("a command without type", "unknown_command_type", put("workflow.ACTION.commands", [{"command": "ls"}])),
+    ("a command without type", "missing_property", put("workflow.ACTION.commands", [{"command": "ls"}])),
     ("a command of unknown type", "unknown_command_type", command(type="ftp")),
     ("a question beside a command", "mixed_commands",
      put("workflow.ACTION.commands", [{"type": "manual", "command": "Look"}, {"type": "ssh", "command": "ls"}])),

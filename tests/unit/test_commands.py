@@ -44,6 +44,17 @@ def test_nothing_that_a_shell_would_read_gets_into_its_line(kind: str, value: st
         filling.fill({"type": kind, "command": "id __user__:value"}, {"user": value})
 
 
+@pytest.mark.parametrize(
+    "value", ['" condition: false //', "x, y", "a\n  condition: none", "it's", "a b", "[x]", "*", "#"]
+)
+@pytest.mark.parametrize("kind", ["yara", "sigma"])
+def test_no_value_changes_what_a_rule_looks_for(kind: str, value: str) -> None:
+    rule = base64.b64encode(b"find __name__:value").decode()
+    with pytest.raises(Invalid, match="may not stand in a rule"):
+        filling.fill({"type": kind, "command_b64": rule}, {"name": value})
+    assert filling.fill({"type": kind, "command_b64": rule}, {"name": "http://a.b/c-1"})["command"].endswith("/c-1")
+
+
 @given(st.text())
 def test_a_value_in_json_stays_one_string(value: str) -> None:
     content = filling.fill(

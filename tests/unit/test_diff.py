@@ -75,7 +75,10 @@ handlers:
 HEAD, _, REST = BASE.partition("steps:")
 CHECK = "  - {id: check, do: verify_clean, for_each: $hosts, as: host, with: {host: $host}}\n"
 WATCH = "  - {id: watch, do: watch, for_each: $hosts, as: host, with: {host: $host}, for: $days}\n"
-WIPE = "  - {id: wipe, do: wipe_device, for_each: $hosts, as: host, with: {host: $host}}\n"
+WIPE = (
+    "  - {id: wipe, do: wipe_device, for_each: $hosts, as: host, with: {host: $host},\n"
+    "     approval: {any_of: [approver], persons: 2, within: 1h, on_timeout: deny}}\n"
+)
 CALL = "  call:\n    - {do: notify, with: {team: on-call, text: Not contained}}\n    - continue: scan\n"
 APPROVAL = "    approval: {any_of: [responder, approver], persons: 2, within: 10m, on_timeout: escalate}\n"
 

@@ -65,13 +65,12 @@ def with_rules(folder: Path, **rules: str) -> YaraAdapter:
     return connect("yara", Config(rules_folder=folder, timeout=1))
 
 
-def test_it_is_an_adapter_with_one_verb_that_reads(adapter: YaraAdapter) -> None:
+def test_it_is_an_adapter_that_reads(adapter: YaraAdapter) -> None:
     port: Adapter = adapter
     assert isinstance(port, Adapter)
     assert KIND == "yara"
-    assert list(port.verbs) == ["scan"]
-    assert port.verbs["scan"].repeat is Repeat.READ
-    assert not port.verbs["scan"].inspects
+    assert list(port.verbs) == ["scan", "command_yara"]
+    assert all(each.repeat is Repeat.READ and not each.inspects for each in port.verbs.values())
     assert adapter.inspect(scan()).present is None
     with pytest.raises(Rejected):
         adapter.revert(scan(), {}, {})
@@ -157,8 +156,10 @@ def test_a_rule_without_end_is_stopped_and_the_item_not_called_clean(tmp_path: P
 
 def test_an_item_over_the_cap_is_not_called_clean(sink: Evidence) -> None:
     small = connect("yara", Config(max_bytes=1000))
-    with pytest.raises(Rejected, match="was not scanned"):
-        small.apply(scan(evidence=[sink.add("a", bytes(1001))]), sink)
+    with pytest.raises(
+        Rejected, match=r"1 of 2 items were not scanned: a \(it is larger than 1000 octets\); hits .* 1$"
+    ):
+        small.apply(scan(evidence=[sink.add("a", bytes(1001)), sink.add("b", MARKER)]), sink)
 
 
 @pytest.mark.parametrize("evidence", [None, [], "a", [1], ["unknown"], ["a"] * 1001])
@@ -166,6 +167,70 @@ def test_evidence_that_cannot_be_scanned_is_rejected(adapter: YaraAdapter, sink:
     sink.add("a", b"x")
     with pytest.raises(Rejected):
         adapter.apply(scan(evidence=evidence), sink)
+
+
+# --- the rules of a CACAO command -----------------------------------------------------------------
+
+
+def command(text: Any, *ids: str) -> Call:
+    target = Target(kind=EntityKind.SERVICE, id="here")
+    params = {"target": "here", "command": {"type": "yara", "command": text}, "evidence": list(ids)}
+    return Call(key="k", verb="command_yara", target=target, params=params)
+
+
+HELLO = 'rule hello { strings: $a = "hello" condition: $a } rule long { condition: filesize > 8 }'
+
+
+def test_the_rules_of_a_command_are_run_over_the_evidence(adapter: YaraAdapter, sink: Evidence) -> None:
+    sink.add("a", b"hello", "/tmp/a")
+    sink.add("b", b"oh, hello", "pid:7", "memory")
+    sink.add("c", b"", "/tmp/c")
+    done = adapter.apply(command(HELLO, "a", "b", "c"), sink)
+    assert done.outputs == {
+        "status": 3,
+        "result": [
+            {"host": "ws-7", "path": "/tmp/a", "rule": "hello", "item": "a"},
+            {"host": "ws-7", "pid": 7, "rule": "hello", "item": "b"},
+            {"host": "ws-7", "pid": 7, "rule": "long", "item": "b"},
+        ],
+    }
+    assert set(done.outputs) == set(VERBS["command_yara"].outputs)
+    assert adapter.apply(command(HELLO, "c"), sink).outputs == {"status": 0, "result": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no rule"), (None, "no rule"), ("rule a {\n condition:\n  foo\n}", "3: yara_rule: undefined"),
+        ('include "/etc/passwd" rule a { condition: true }', "includes are disabled"),
+        ("rule a { condition: external_one }", "undefined identifier"), ("x" * 262_145, "longer than 262144 octets"),
+        ("rule a { strings: $a = { 00 } condition: $a ", "cannot be used"), ("rule a\0", "no rule"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_used_are_refused_with_the_reason(
+    adapter: YaraAdapter, sink: Evidence, text: Any, why: str
+) -> None:
+    with pytest.raises(Rejected, match=why):
+        adapter.apply(command(text, sink.add("a", b"x")), sink)
+
+
+def test_without_evidence_nothing_is_clean(adapter: YaraAdapter, sink: Evidence) -> None:
+    with pytest.raises(Rejected, match="no evidence to scan"):
+        adapter.apply(command(HELLO), sink)
+
+
+def test_every_item_that_was_not_scanned_is_named(sink: Evidence, tmp_path: Path) -> None:
+    slow = connect("yara", Config(timeout=0.5, max_bytes=1000))
+    sink.add("big", bytes(1001))
+    text = "rule a { condition: filesize == 1 and for all i in (1..100000000000) : (i > 0) }"
+    ids = ["big", "gone", sink.add("slow", b"x"), sink.add("fine", b"xx")]
+    with pytest.raises(Rejected, match=r"3 of 4 .*big \(.*larger.*gone \(no item gone\).*slow \(.*did not end.*: 0$"):
+        slow.apply(command(text, *ids), sink)
+
+
+def test_a_rule_cannot_write_the_answer_itself(adapter: YaraAdapter, sink: Evidence) -> None:
+    forged = 'import "console" rule a { condition: console.log("{\\"rules\\": []}") and false }'
+    assert adapter.apply(command(forged, sink.add("a", b"x")), sink).outputs == {"status": 0, "result": []}
 
 
 @pytest.mark.parametrize("rules", ["../default", "/etc/passwd", "none", "Default", "a\0b", 7, ["default"]])
