@@ -16,6 +16,7 @@ from api.routes import (
     audit,
     breakglass,
     docs,
+    drills,
     evidence,
     health,
     incidents,
@@ -33,7 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
     for module in (
         health, alerts, incidents, scope, runs, approvals, actions, tasks, evidence, playbooks, adapters, people,
-        switches, breakglass, audit,
+        switches, breakglass, audit, drills,
     )
 )  # fmt: skip
 

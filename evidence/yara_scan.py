@@ -18,7 +18,7 @@ from evidence import scanning
 from evidence.yara_child import COMPILE_SECONDS
 from soar.errors import Invalid, Problem
 from soar.model import Applied, Call, Inspection, JsonObject, Repeat, StoredItem
-from soar.ports import Capability, NotSent, Rejected, Sink
+from soar.ports import Capability, NotSent, Rejected, Rights, Sink
 
 KIND = "yara"
 MEMORY = 1024 * 1024 * 1024
@@ -78,6 +78,10 @@ class YaraAdapter:
     def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied:
         """A scan changes nothing, so nothing can be taken back."""
         raise Rejected(f"{call.verb} has nothing to undo (handle {dict(handle)}, prior {dict(prior)})")
+
+    def rights(self) -> Rights:
+        """It reads what the vault hands it and has no credential."""
+        return Rights()
 
     def check(self) -> Sequence[Problem]:
         """Compile every rule file; each that fails is a problem with its line."""

@@ -31,7 +31,16 @@ ROLES: dict[str, frozenset[str]] = {
     "forensic": READ | {"evidence.list", "evidence.read", "package.create", "package.read", "audit.read"},
     "auditor": READ | {"evidence.list", "audit.read", "person.read"},
     "admin": READ
-    | {"person.read", "person.edit", "key.issue", "switch.set", "playbook.edit", "audit.read", "adapter.read"},
+    | {
+        "person.read",
+        "person.edit",
+        "key.issue",
+        "switch.set",
+        "playbook.edit",
+        "audit.read",
+        "adapter.read",
+        "drill.start",
+    },
     "source": frozenset({"alert.post"}),
 }
 """Role -> permissions. `asset_owner` and other names may be granted too: they matter to approvals only.

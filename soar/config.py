@@ -114,6 +114,18 @@ class GuardSettings(Part):
         return repair
 
 
+class DrillSettings(Part):
+    """What a drill calls too old, too little or too long, and where a copy of the signing key lies."""
+
+    fresh_days: int = Field(default=365, ge=1, le=3650)
+    expiry_days: int = Field(default=30, ge=0, le=3650)
+    key_days: int = Field(default=7, ge=1, le=3650)
+    key_backup: Path | None = None
+    free_mb: int = Field(default=1024, ge=0)
+    task_hours: float = Field(default=24.0, gt=0, allow_inf_nan=False)
+    alert_days: int = Field(default=90, ge=1, le=3650)
+
+
 class TrustSettings(Part):
     """Whose signatures on playbooks count, and whether new runs need one."""
 
@@ -152,6 +164,7 @@ class Settings(BaseSettings):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     adapters: dict[str, dict[str, Any]] = Field(default_factory=dict)
     guards: GuardSettings = GuardSettings()
+    drills: DrillSettings = DrillSettings()
     playbooks: tuple[Path, ...] = ()
     trust: TrustSettings = TrustSettings()
     sharing: SharingSettings = SharingSettings()

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     KEY_ISSUED = "key.issued"
     KEY_REVOKED = "key.revoked"
     PLAYBOOK_LOADED = "playbook.loaded"
+    DRILL_ENDED = "drill.ended"
     ALERT_RECEIVED = "alert.received"
     ALERT_REPEATED = "alert.repeated"
     ALERT_JOINED = "alert.joined"

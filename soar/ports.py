@@ -41,8 +41,8 @@ from soar.model import (
 __all__ = [
     "Adapter", "AdapterError", "Alert", "Applied", "AppliedStatus", "Call", "Capability", "Clock", "ClockStep",
     "Collection", "Custodian", "Directory", "Doorbell", "Entity", "EntityKind", "Inspection", "Invalid", "Item",
-    "JsonObject", "Mention", "NotSent", "Observable", "OutcomeUnknown", "Problem", "Rejected", "Repeat", "Signer",
-    "Sink", "Source", "StoredItem", "Target", "Unauthenticated", "Vault", "Verdict",
+    "JsonObject", "Mention", "NotSent", "Observable", "OutcomeUnknown", "Problem", "Rejected", "Repeat", "Rights",
+    "Signer", "Sink", "Source", "StoredItem", "Target", "TellsRights", "Unauthenticated", "Vault", "Verdict",
 ]  # fmt: skip
 
 
@@ -97,6 +97,21 @@ class Adapter(Protocol):
     def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied: ...
 
     def check(self) -> Sequence[Problem]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a credential lacks for the verbs of its adapter, and what it may do beyond them, in the system's words."""
+
+    missing: tuple[str, ...] = ()
+    excess: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class TellsRights(Protocol):
+    """An adapter whose system says what the credential may do. `rights` only reads, as `check` does."""
+
+    def rights(self) -> Rights: ...
 
 
 @runtime_checkable

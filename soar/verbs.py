@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from soar.errors import Problem
 from soar.model import EntityKind
@@ -38,11 +38,16 @@ class OnExpiry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A parameter or output: `type` is str, int, bool, duration, list, dict or any."""
+    """A parameter or output: `type` is str, int, bool, duration, list, dict or any.
+
+    `joined` says how the outputs of several targets become one, where it is not the type's own way (lists
+    joined, numbers added, a bool true if true for all): the `most` of numbers, the `worst` of verdicts.
+    """
 
     type: str
     required: bool = True
     doc: str = ""
+    joined: Literal["", "most", "worst"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +223,7 @@ _ALL: list[Verb] = [
         "isolate_host", "release_host", kind=HOST, param="host",
         extra={"allow": Field("list", required=False, doc="networks that stay reachable, by name")},
         destroys=frozenset({"connections"}), openc2=("contain device", "allow device"),
-        d3fend=("D3-NI", "D3-RNA"), react=("RA3102", "RA5101"), ocsf=7004,
+        d3fend=("D3-NI", "D3-RNA"), ocsf=7004,
     ),
     *_pair(
         "disable_account", "enable_account", kind=ACCOUNT, param="account",
@@ -232,30 +237,30 @@ _ALL: list[Verb] = [
     *_pair(
         "quarantine_file", "restore_file", kind=HOST, param="host", extra=_DISK, phase=Phase.ERADICATION,
         risk=Risk.MEDIUM, openc2=("contain file", "allow file"), d3fend=("D3-FR", "D3-RF"),
-        react=("RA3302", "RA5301"), ocsf=7002,
+        react=("RA3303", "RA5301"), ocsf=7002,
     ),
     *_pair(
         "quarantine_email", "release_email", kind=MAILBOX, param="message_id", risk=Risk.MEDIUM,
-        d3fend=("D3-ER", "D3-RE"), react=("RA3202", "RA5201"),
+        d3fend=("D3-ER", "D3-RE"), react=("RA3203", "RA5203"),
     ),
     *_pair("stop_service", "start_service", kind=HOST, param="host", extra={"name": Field("str")},
-           openc2=("stop er:service", "start er:service")),
+           openc2=("stop er:service", "start er:service"), react=("RA3501", "RA5501")),
     *_pair("lock_device", "unlock_device", kind=HOST, param="host"),
     *_pair("revoke_credential", "restore_credential", kind=KEY, param="key", react=("RA4601", "")),
     *_block("ip", "deny ipv4_net", "D3-NTF", ("RA3101", "RA5101")),
-    *_block("domain", "deny domain_name", "D3-DNSDL", ("RA3103", "RA5103")),
-    *_block("url", "deny uri", "D3-NTF", ("RA3104", "RA5104")),
-    *_block("hash", "deny file", "D3-EDL", ("RA3301", "RA5301")),
-    *_block("sender", "deny email_addr", "D3-SRA", ("RA3201", "RA5201")),
+    *_block("domain", "deny domain_name", "D3-DNSDL", ("RA3103", "RA5102")),
+    *_block("url", "deny uri", "D3-NTF", ("RA3105", "RA5103")),
+    *_block("hash", "deny file", "D3-EDL", ("RA3403", "RA5401")),
+    *_block("sender", "deny email_addr", "D3-SRA", ("RA3202", "RA5202")),
     # composed by the engine: one action for each blockable observable
     *_one("block_indicators", INCIDENT, "from", Phase.CONTAINMENT, Risk.MEDIUM, on_expiry=OnExpiry.LIFT,
           outputs={"blocked": Field("list"), "left_out": Field("list")}, ocsf=7004),
     # acts without an inverse
     *_one("revoke_sessions", ACCOUNT, "account", Phase.CONTAINMENT, Risk.MEDIUM, destroys=frozenset({"sessions"}),
-          outputs={"revoked": Field("int")}, d3fend="D3-ANCI", react="RA3602"),
+          outputs={"revoked": Field("int")}, d3fend="D3-ANCI"),
     *_one("reset_password", ACCOUNT, "account", Phase.ERADICATION, Risk.MEDIUM, d3fend="D3-CRO", react="RA4601"),
     *_one("kill_process", HOST, "host", Phase.ERADICATION, Risk.DESTRUCTIVE, params={"pid": Field("int")},
-          destroys=_MEMORY, openc2="stop process", d3fend="D3-PT", react="RA3401", ocsf=7003),
+          destroys=_MEMORY, openc2="stop process", d3fend="D3-PT", ocsf=7003),
     *_one("delete_file", HOST, "host", Phase.ERADICATION, Risk.DESTRUCTIVE, params=_DISK,
           destroys=frozenset({"disk"}), openc2="delete file", d3fend="D3-FR", react="RA4301", ocsf=7002),
     *_one("remove_persistence", HOST, "host", Phase.ERADICATION, Risk.HIGH, params={"entry": Field("str")},
@@ -264,15 +269,15 @@ _ALL: list[Verb] = [
     *_one("revoke_consent", ACCOUNT, "account", Phase.ERADICATION, Risk.MEDIUM, params={"app": Field("str")}),
     *_one("wipe_device", HOST, "host", Phase.ERADICATION, Risk.DESTRUCTIVE, destroys=_MEMORY | {"disk", "logs"}),
     *_one("rebuild_host", HOST, "host", Phase.ERADICATION, Risk.DESTRUCTIVE, destroys=_MEMORY | {"disk", "logs"},
-          react="RA4001"),
-    *_one("patch", HOST, "host", Phase.ERADICATION, Risk.HIGH, params={"update": Field("str")}, react="RA4501"),
+          react="RA5001"),
+    *_one("patch", HOST, "host", Phase.ERADICATION, Risk.HIGH, params={"update": Field("str")}, react="RA3001"),
     *_one("apply_workaround", HOST, "host", Phase.CONTAINMENT, Risk.HIGH, params={"change": Field("str")}),
     *_one("restore_backup", HOST, "host", Phase.RECOVERY, Risk.HIGH, params={"backup": Field("str")},
-          react="RA5001"),
+          react="RA5002"),
     *_one("request_change", INCIDENT, "incident", Phase.RECOVERY, Risk.LOW, params={"text": Field("str")}),
     # reads
     *_one("collect_evidence", HOST, "host", Phase.DETECTION, Risk.READ, params={"items": Field("list")},
-          outputs={"items": Field("list", doc="ids of evidence items")}, react="RA2202", ocsf=7001),
+          outputs={"items": Field("list", doc="ids of evidence items")}, react="RA2311", ocsf=7001),
     *_one("snapshot_host", HOST, "host", Phase.DETECTION, Risk.READ, outputs={"items": Field("list")}),
     *_one("scan", INCIDENT, "incident", Phase.DETECTION, Risk.READ,
           params={"evidence": Field("list"), "rules": Field("str", required=False)},
@@ -280,14 +285,14 @@ _ALL: list[Verb] = [
                    "processes": Field("list", doc="{host, pid, rule, item}")},
           d3fend="D3-FCR"),
     *_one("look_up", OBSERVABLE, "observable", Phase.DETECTION, Risk.READ,
-          outputs={"verdict": Field("str"), "confidence": Field("int")}, react="RA2101"),
+          outputs={"verdict": Field("str", joined="worst"), "confidence": Field("int", joined="most")}),
     *_one("verify_clean", HOST, "host", Phase.ERADICATION, Risk.READ, expects="clean",
           outputs={"clean": Field("bool"), "found": Field("list")}),
     *_one("watch", HOST, "host", Phase.RECOVERY, Risk.READ,
           outputs={"hits": Field("list"), "again": Field("list", required=False, doc="hosts that were hit")}),
     # words
     *_one("notify", TEAM, "team", Phase.DETECTION, Risk.LOW, params={"text": Field("str")}, on_doubt="repeat",
-          openc2="", react="RA2001"),
+          openc2=""),
     *_one("open_ticket", TEAM, "team", Phase.DETECTION, Risk.LOW, params={"text": Field("str")},
           outputs={"ticket": Field("str")}),
     *_one("update_ticket", TEAM, "team", Phase.DETECTION, Risk.LOW,

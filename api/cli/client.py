@@ -43,7 +43,7 @@ def path(*parts: str) -> str:
 class Server:
     """The server that SOAR_URL names (default http://127.0.0.1:8080), spoken to with one key."""
 
-    def __init__(self, key_file: Path | None = None) -> None:
+    def __init__(self, key_file: Path | None = None, timeout: float = TIMEOUT) -> None:
         import httpx2
 
         self.url = os.environ.get("SOAR_URL", URL).rstrip("/")
@@ -52,7 +52,7 @@ class Server:
         headers = {"Accept": "application/json", **_authorization(key_file)}
         try:
             self._http = httpx2.Client(
-                base_url=f"{self.url}/api/v1", headers=headers, timeout=TIMEOUT, trust_env=False,
+                base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout, trust_env=False,
                 limits=httpx2.Limits(max_keepalive_connections=0),
             )  # fmt: skip
         except httpx2.InvalidURL as error:

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from soar.engine import callee, conductor, limits
 from soar.engine.binding import bind, variables_at
 from soar.engine.calls import Answer, Calls, Held
 from soar.engine.entering import Ahead, Entered, Entering
 from soar.engine.job import PAUSED, Done, Ended, Job, Parked, as_it_is
+from soar.engine.joining import joined
 from soar.engine.parts import Parts
 from soar.errors import Invalid, NotFound, Refused
 from soar.playbook.commands import IN_ORDER
@@ -243,7 +243,7 @@ def _ended(rows: Sequence[ActionRow], left_out: Mapping[str, str]) -> Ended:
     """A step's result from its actions' ends: ok, partial or failed, and their outputs as one."""
     good = [row for row in rows if row.state in GOOD]
     # Commands follow one another, and the last one brings the result; targets of a verb stand side by side.
-    outputs = _merge([row.outputs for row in (rows[-1:] if rows and rows[0].verb in IN_ORDER else rows)])
+    outputs = joined(rows[-1:] if rows and rows[0].verb in IN_ORDER else rows)
     if left_out:
         outputs["left_out"] = [{"observable": name, "why": why} for name, why in left_out.items()]
     bad = [row for row in rows if row.state not in GOOD]
@@ -251,22 +251,3 @@ def _ended(rows: Sequence[ActionRow], left_out: Mapping[str, str]) -> Ended:
     if not bad:
         return Ended("ok", outputs, reason)
     return Ended("partial" if good else "failed", outputs, reason)
-
-
-def _merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Outputs of several targets as one: lists joined, numbers added, a bool true if true for all."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            before = merged.get(name)
-            if before is None:
-                merged[name] = value
-            elif isinstance(value, bool):
-                merged[name] = before and value
-            elif isinstance(value, list) and isinstance(before, list):
-                merged[name] = [*before, *value]
-            elif isinstance(value, int | float) and isinstance(before, int | float):
-                merged[name] = before + value
-            else:
-                merged[name] = value
-    return merged

@@ -101,8 +101,8 @@ def from_document(document: Any) -> Playbook:
         said = canonical.dumps(document)
     except canonical.Refused:
         said = b""
-        message = "this has no canonical form"
-        problems += [*values.too_large(document, "")] or [Problem(code="not_canonical", message=message)]
+        message = "a number here is infinite, or none"
+        problems += [*values.too_large(document, "")] or [Problem(code="not_finite", message=message)]
     rest = {name: value for name, value in document.items() if name not in ("type", "spec_version")}
     extensions = dict(_object(rest.pop("playbook_extensions", {}), "/playbook_extensions", problems))
     own: _Extension | None = None

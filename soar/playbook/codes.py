@@ -48,6 +48,7 @@ ERRORS: Mapping[str, Mapping[str, str]] = {
     "The form": {
         "unknown_key": "A key that has no meaning here.",
         "unknown_property": "A property that has no meaning here.",
+        "not_our_form": "Our own extension says a thing in other words than ours, so that its bytes would change.",
         "missing_key": "A key that must be there is not.",
         "missing_property": "A property that must be there is not.",
         "wrong_type": "A value of another type than its place, its parameter or its variable wants.",

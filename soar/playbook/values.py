@@ -85,6 +85,11 @@ def parsed(kind: str, text: str) -> Any:
     return text if any(too_large(value, "")) else value
 
 
+def number(text: str) -> int | None:
+    """The whole number that a text is, if it is one."""
+    return int(text) if re.fullmatch(r"-?\d{1,400}", text, re.ASCII) else None
+
+
 def too_large(value: Any, pointer: str) -> Iterator[Problem]:
     """Each number in JSON-like data that canonical JSON cannot hold (RFC 8785, section 3.1: I-JSON)."""
     if isinstance(value, Mapping):

@@ -70,7 +70,7 @@ def plan(
     if soar.undo:
         planned = register.undos(soar.undo, soar.reason or "recovered", now)
     elif not soar.verb:
-        planned = list(plan_commands(_PARTS, playbook, step, variables).actions)
+        planned = list(plan_commands(_PARTS, playbook, step, variables, {}).actions)
     elif VERBS[soar.verb].undoes:
         raise Invalid(f"{soar.slug}: {soar.verb} takes something back; write it as undo")
     elif soar.verb == "block_indicators":

@@ -180,6 +180,7 @@ EXAMPLES: Mapping[str, Example] = {
     # the form
     "unknown_key": Example("- {manual: Look, timout: 1h}", "- {manual: Look, timeout: 1h}"),
     "unknown_property": Example(_action('"step_extensions": {"OURS": {"verbs": "scan"}}'), "{}"),
+    "not_our_form": Example(_action('"step_extensions": {"OURS": {"verb": "", "lease": 0}}'), "{}"),
     "missing_key": Example("- {if: 'alert:x = 1'}", "- {if: 'alert:x = 1', then: [{manual: Look}]}"),
     "missing_property": Example('{"agent_definitions": {"AGENT": {"name": null}}}', "{}"),
     "wrong_type": Example("- {manual: [Look]}", "- {manual: Look}"),

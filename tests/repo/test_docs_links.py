@@ -39,8 +39,8 @@ def unknown_command(words: list[str]) -> str:
     for word in words[1:]:
         if not hasattr(here, "commands"):
             return ""
-        if word.startswith("-"):
-            return "" if here is command() else word
+        if word.startswith(("-", "#")):
+            return "" if here is command() or here.invoke_without_command else word
         if word not in here.commands:
             return word
         here = here.commands[word]

@@ -50,7 +50,12 @@ steps:
   - id: found
     if: $scan.malware_found = true
     then:
-      - {id: kill, do: kill_process, for_each: $scan.processes, as: p, with: {host: $p.host, pid: $p.pid}}
+      - id: kill
+        do: kill_process
+        for_each: $scan.processes
+        as: p
+        with: {host: $p.host, pid: $p.pid}
+        approval: {any_of: [responder], persons: 1, within: 30m, on_timeout: deny}
       - {do: notify, with: {team: on-call, text: Found}}
     else:
       - {do: notify, with: {team: on-call, text: Nothing}}
@@ -101,7 +106,6 @@ KINDS: list[tuple[str, str, str, str, str]] = [
     ("malware_found = true", "malware_found = false", "", "condition", "found: condition $scan.malware_found is true"),
     ("allow: [soc]", "allow: [soc, vpn]", "", "parameter", "isolate: allow soc -> soc, vpn"),
     (", allow: [soc]", "", "", "parameter", "isolate: allow soc -> none"),
-    ("id: check, do: verify_clean", "id: check, do: rebuild_host", "loosened", "verb", "rebuild host (destructive)"),
     ("reason: recovered", "reason: mistaken", "loosened", "reason", "release: reason recovered -> mistaken"),
     ("manual: Is it back?", "manual: Is it well?", "", "manual", "confirm: asks Is it back? -> Is it well?"),
     ("{back: str}", "{back: str, who: str}", "", "outputs", "confirm: answers"),
@@ -110,7 +114,7 @@ KINDS: list[tuple[str, str, str, str, str]] = [
     ("text: Found}}", "text: Found}, continue_on_failure: true}", "loosened", "continue_on_failure", "now goes on"),
     ("for: $days}", "for: $days, phase: containment}", "", "phase", "watch: phase none -> containment"),
     (CHECK, "", "loosened", "step_removed", "step 'check' removed (verify clean)"),
-    (CHECK, WIPE + CHECK, "loosened", "step_added",
+    (CHECK, WIPE + CHECK, "", "step_added",
      "new step 'wipe' (wipe device, destructive) after 'again'"),
     ("    then:\n", "    then:\n      - {do: notify, with: {team: a, text: First}}\n", "", "step_added",
      "new step 'notify' (notify) as the first one, in found, when yes"),

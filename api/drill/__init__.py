@@ -1,0 +1,1 @@
+"""Drills: is this house ready? Against the configured estate (reads only), or in a lab of its own."""
