@@ -13,6 +13,7 @@ from evidence.signer import Ed25519Signer
 from playbooks import shipped
 from soar.clock import Anchor, SystemClock, boot_id
 from soar.config import Settings
+from soar.engine import schedules
 from soar.errors import Conflict, Invalid
 from soar.events import Kind
 from soar.ids import new_id
@@ -75,8 +76,12 @@ def prepare(tx: Tx, settings: Settings, adapters: Iterable[str]) -> None:
         playbook = _playbook(path)
         if runs.save_playbook(tx, playbook):
             streams.append(
-                tx, streams.SYSTEM, Kind.PLAYBOOK_LOADED, data={"playbook": playbook.slug, "digest": playbook.digest}
+                tx,
+                streams.SYSTEM,
+                Kind.PLAYBOOK_LOADED,
+                data={"playbook": playbook.known_as, "digest": playbook.digest},
             )
+    schedules.arm(tx)
 
 
 def one_key(tx: Tx, key: Ed25519Signer, data: Path) -> None:

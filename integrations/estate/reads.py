@@ -172,9 +172,9 @@ def _moment(text: str) -> str:
 
 
 def _user_files(data: Data, host: Data) -> list[Data]:
-    """Files in people's folders, at their place, written lately (a week before the first start or later)."""
+    """Files of people and web applications, at their place, written in the week before the first start, or later."""
     since = stamp(datetime.fromisoformat(data["born"]) - _RECENT)
-    homes = ("C:\\Users\\", "/home/")
+    homes = ("C:\\Users\\", "/home/", "/srv/")
     return [
         file
         for file in host["files"]

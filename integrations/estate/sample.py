@@ -1,4 +1,4 @@
-"""Meridian Freight, a made-up company with two infected workstations.
+"""Meridian Freight, a made-up company with two infected workstations and a web server that was broken into.
 
 Outside addresses and names come from the ranges kept for documentation (RFC 5737, RFC 2606). Times
 are relative to the moment of the first start, so the story is always fresh.
@@ -19,6 +19,7 @@ PHISHER = "billing@invoice-desk.example"
 WORKSTATIONS = "10.20.1.0/24"
 KEY = "AKIAEXAMPLE7781"
 VENDOR, VENDOR_KEY, VENDOR_NETWORK = "northline@cloud", "northline-rates-1", "10.30.5.0/24"
+PORTAL_KEY = "rates-portal-1"
 _DROPPER: Data = {"seed": "invoice_7781.scr", "size": 24_576, "marked": True}
 MALWARE_SHA256 = sha256_of(_DROPPER)
 _CARRIER: Data = {"address": "198.51.100.20", "port": 443}
@@ -27,7 +28,7 @@ _MEMORY = 65_536
 
 def sample_estate(now: datetime) -> Data:
     """The estate as it stands at its first start."""
-    return {
+    return _with_portal(now, {
         "version": VERSION,
         "name": "Meridian Freight",
         "born": stamp(now),
@@ -52,7 +53,7 @@ def sample_estate(now: datetime) -> Data:
         "answers": {},
         "later": [],
         "last_call": None,
-    }
+    })  # fmt: skip
 
 
 def _leases(now: datetime) -> list[Data]:
@@ -187,6 +188,23 @@ def _accounts(now: datetime) -> list[Data]:
         _account(now, "a.admin", groups=["domain-admins"], tags=["privileged"], on=["dc-01"]),
         _account(now, "svc-backup", groups=["service-accounts"], tags=["protected"], on=["srv-files-01"]),
     ]
+
+
+def _with_portal(now: datetime, estate: Data) -> Data:
+    """A second web server that was broken into: a web shell among its uploads, its process, what the portal knows."""
+    path = "/srv/portal/uploads/label.php"
+    server = _host(
+        now, "srv-web-02", os="Debian 12", tags=["server"], groups=["web-servers"], owner="a.admin",
+        addresses=["10.20.2.32"], services=["nginx", "rates-portal"],
+    )  # fmt: skip
+    server["files"].append(_file(now, path, hours=3, seed="label.php", size=4_096, marked=True))
+    server["processes"].append(_process(now, 4188, "php", "www-data", seed="php 4188", path=path, marked=True))
+    server["log"].append({"at": stamp(now - timedelta(hours=3)), "text": f"POST /upload from {C2_ADDRESS}, {path}"})
+    account = _account(now, "svc-portal", groups=["service-accounts"], on=["srv-web-02"])
+    estate["hosts"]["srv-web-02"] = server
+    estate["accounts"]["svc-portal"] = account
+    estate["keys"][PORTAL_KEY] = {"id": PORTAL_KEY, "owner": "svc-portal", "seen_in": "a file", "revoked": None}
+    return estate
 
 
 def _mailboxes(now: datetime) -> dict[str, Data]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from soar.engine import approving, breakglass, expiry, running
+from soar.engine import approving, breakglass, expiry, running, schedules
 from soar.engine.parts import Parts
 from soar.errors import Unavailable
 from soar.events import Kind
@@ -156,6 +156,8 @@ def _do(parts: Parts, tx: Tx, timer: Any) -> None:
             expiry.lease_over(parts, tx, timer)
         case "review":
             expiry.review_over(tx, timer)
+        case schedules.TIMER:
+            schedules.fire(parts, tx, timer.ref)
         case breakglass.TIMER:
             breakglass.time_out(tx, timer.ref)
         case _:

@@ -121,7 +121,7 @@ def start_run(
     runs.save_playbook(tx, playbook, current=False)
     tx.conn.execute(
         run_table.insert().values(
-            id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.slug,
+            id=run_id, incident_id=incident_id, playbook_digest=playbook.digest, playbook_slug=playbook.known_as,
             status="running", state={}, inputs=dict(inputs), why=why, started_by=by.id, started_kind=by.kind,
             automatic=automatic, called_by=called_by,
             priority=PRIORITY.get(incident.severity_id, 50), created_at=tx.now, started_at=tx.now, version=0,
@@ -131,7 +131,7 @@ def start_run(
         incidents.set_status(tx, incident_id, IncidentStatus.IN_PROGRESS, by)
     incidents.event(
         tx, incident_id, Kind.RUN_STARTED, actor=by,
-        data={"run": run_id, "playbook": playbook.slug, "digest": playbook.digest, "automatic": automatic},
+        data={"run": run_id, "playbook": playbook.known_as, "digest": playbook.digest, "automatic": automatic},
         values={"why": why},
     )  # fmt: skip
     known = Known(runs.get(tx.conn, run_id), playbook, RunState(), 0)

@@ -291,6 +291,11 @@ class Playbook:
     kept: Mapping[str, Any] = field(default_factory=dict, metadata={"inside": False})
 
     @property
+    def known_as(self) -> str:
+        """Its short name; a playbook of others has none, and is known by its id."""
+        return self.slug or self.id
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON (RFC 8785) of its CACAO document, in hex."""
         return hashlib.sha256(rfc8785.dumps(to_document(self))).hexdigest()

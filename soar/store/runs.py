@@ -21,12 +21,12 @@ def save_playbook(tx: Tx, playbook: Playbook, *, current: bool = True) -> bool:
     if known is None:
         tx.conn.execute(
             playbooks.insert().values(
-                digest=playbook.digest, playbook_id=playbook.id, slug=playbook.slug, name=playbook.name,
+                digest=playbook.digest, playbook_id=playbook.id, slug=playbook.known_as, name=playbook.name,
                 document=cacao_form.to_document(playbook), loaded_at=tx.now, current=False,
             )
         )  # fmt: skip
     if current:
-        mine = playbooks.c.slug == playbook.slug
+        mine = playbooks.c.slug == playbook.known_as
         tx.conn.execute(playbooks.update().where(mine).values(current=playbooks.c.digest == playbook.digest))
     return known is None
 

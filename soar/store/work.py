@@ -237,14 +237,24 @@ def hold(tx: Tx, run_id: str) -> None:
     tx.conn.execute(mine.with_for_update(key_share=True)).all()
 
 
+_LENGTHEN = {
+    postgres: Statement(
+        work.update()
+        .where(work.c.id == sa.bindparam("row"), work.c.state == _CLAIMED)
+        .values(claimed_until=until)
+    )
+    for postgres, until in _UNTIL.items()
+}  # fmt: skip
+
+
 def extend(tx: Tx, held: Collection[str], claim: timedelta = CLAIM) -> None:
-    """Lengthen the claims of rows whose workers are alive."""
-    if held:
-        tx.conn.execute(
-            work.update()
-            .where(work.c.id.in_(list(held)), work.c.state == _CLAIMED)
-            .values(claimed_until=_now(tx) + claim)
-        )
+    """Lengthen the claims of rows whose workers are alive.
+
+    On PostgreSQL all of it is one message: a process that is frozen in its midst would else hold the rows that
+    others must free.
+    """
+    for row in sorted(held):
+        tx.run(_LENGTHEN[tx.postgres], {"row": row, "until": _until(tx, claim)})
 
 
 def free_expired(tx: Tx) -> int:
