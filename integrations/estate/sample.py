@@ -18,6 +18,7 @@ C2_DOMAIN = "cdn-update.example"
 PHISHER = "billing@invoice-desk.example"
 WORKSTATIONS = "10.20.1.0/24"
 KEY = "AKIAEXAMPLE7781"
+VENDOR, VENDOR_KEY, VENDOR_NETWORK = "northline@cloud", "northline-rates-1", "10.30.5.0/24"
 PORTAL_KEY = "rates-portal-1"
 _DROPPER: Data = {"seed": "invoice_7781.scr", "size": 24_576, "marked": True}
 MALWARE_SHA256 = sha256_of(_DROPPER)
@@ -35,9 +36,9 @@ def sample_estate(now: datetime) -> Data:
         "leases": _leases(now),
         "accounts": {account["id"]: account for account in _accounts(now)},
         "mailboxes": _mailboxes(now),
-        "keys": {KEY: {"id": KEY, "owner": "svc-backup", "seen_in": "a public repository", "revoked": None}},
+        "keys": {key["id"]: key for key in _keys()},
         "services": {"freight-portal": {"id": "freight-portal", "sites": ["vienna", "graz"], "failed_over": None}},
-        "networks": {WORKSTATIONS: {"id": WORKSTATIONS, "hosts": ["ws-0147", "ws-0152", "ws-0160"], "segmented": None}},
+        "networks": {network["id"]: network for network in _networks()},
         "repairs": {},
         "rules": {},
         "intel": {
@@ -64,6 +65,22 @@ def _leases(now: datetime) -> list[Data]:
         {"address": "10.20.1.61", "host": "ws-0147", "from": month, "until": day},
         {"address": "10.20.1.52", "host": "ws-0152", "from": month, "until": None},
         {"address": "10.20.1.60", "host": "ws-0160", "from": day, "until": None},
+    ]
+
+
+def _keys() -> list[Data]:
+    """One that lies in the open, and one that a vendor calls us with."""
+    return [
+        {"id": KEY, "owner": "svc-backup", "seen_in": "a public repository", "revoked": None},
+        {"id": VENDOR_KEY, "owner": VENDOR, "seen_in": "", "revoked": None},
+    ]
+
+
+def _networks() -> list[Data]:
+    """The workstations', and a vendor's behind its tunnel, in which nothing is ours."""
+    return [
+        {"id": WORKSTATIONS, "hosts": ["ws-0147", "ws-0152", "ws-0160"], "segmented": None},
+        {"id": VENDOR_NETWORK, "hosts": [], "segmented": None},
     ]
 
 
@@ -165,6 +182,7 @@ def _accounts(now: datetime) -> list[Data]:
     return [
         _account(now, "j.doe", groups=people, on=["ws-0147"]),
         _account(now, "m.ruiz", groups=people, on=["ws-0152"]),
+        _account(now, VENDOR, name="northline", directory="cloud", groups=["vendors"], on=["srv-web-01"]),
         _account(now, "k.lind", groups=people, on=["ws-0160"]),
         _account(now, "k.lind@cloud", name="k.lind", directory="cloud", groups=people),
         _account(now, "a.admin", groups=["domain-admins"], tags=["privileged"], on=["dc-01"]),
