@@ -69,7 +69,7 @@ def _written(key: str, raw: Any, pointer: str, problems: list[Problem]) -> _Writ
         problems.append(Problem(code="bad_name", message="this is no name of a variable", pointer=pointer, mend=mend))
     known = {part: raw[part] for part in raw if part in PROPERTIES} if isinstance(raw, Mapping) else raw
     written = from_plain(_Written, known, pointer, problems)
-    if written is not None and written.value is not None and written.type in ("integer", "long"):
+    if written is not None and written.value is not None and written.type == "integer":
         problems += values.too_large(values.number(written.value), f"{pointer}/value")
     if written is not None and written.value is not None and not values.fits(written.type, written.value):
         message = f"{shown(written.value)} is no value of the type {shown(written.type)}"
