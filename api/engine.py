@@ -33,7 +33,7 @@ from soar.engine.runner import Runner
 from soar.errors import SoarError
 from soar.ids import new_id
 from soar.intake import Intake
-from soar.playbook.trust import Gate, TrustPolicy
+from soar.playbook.trust.gate import Gate, TrustPolicy
 from soar.ports import Adapter, Directory
 from soar.registry import Registry
 from soar.store import nodes, work

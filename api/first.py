@@ -18,8 +18,9 @@ from soar.errors import Conflict, Invalid
 from soar.events import Kind
 from soar.ids import new_id
 from soar.model import ENGINE
-from soar.playbook import cacao_form, yaml_form
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form
 from soar.store import people, runs, streams
 from soar.store.session import Store, Tx
 from soar.store.tables import meta, persons

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from soar.errors import Invalid, Problem
-from soar.playbook.keys import LONGEST_KEY, Keyring, keyring
+from soar.playbook.trust.keys import LONGEST_KEY, Keyring, keyring
 
 MOST_KEYS = 256
 

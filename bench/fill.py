@@ -24,7 +24,7 @@ from bench.house import open_house
 from soar.engine.running import start_run
 from soar.events import GENESIS
 from soar.model import ENGINE, Alert, Entity, EntityKind, Mention, Observable, ScopeStatus, Severity
-from soar.playbook import yaml_form
+from soar.playbook.yaml import yaml_form
 from soar.store import incidents
 from soar.store.session import Tx
 from soar.store.tables import alerts, approvals, metadata, runs, unsealed

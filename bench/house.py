@@ -14,8 +14,8 @@ from api.wiring import House, build
 from soar.config import GuardSettings, Settings, load
 from soar.engine.running import start_run
 from soar.model import ENGINE, Entity, EntityKind, ScopeStatus, Severity
-from soar.playbook import yaml_form
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form
 from soar.store import incidents
 from soar.store.session import Tx
 from soar.store.tables import runs

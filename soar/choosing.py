@@ -15,7 +15,7 @@ from soar.errors import Invalid, Refused
 from soar.events import Kind
 from soar.model import Actor
 from soar.playbook.model import Playbook
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
 from soar.resolution import ask_once
 from soar.store import incidents, runs
 from soar.store.session import Tx

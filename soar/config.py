@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationErro
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from soar.errors import Invalid, Problem
-from soar.playbook.markings import Tlp, parse_level
+from soar.playbook.trust.markings import Tlp, parse_level
 from soar.verbs import VERBS
 
 

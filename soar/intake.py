@@ -24,7 +24,7 @@ from soar import choosing, resolution
 from soar.errors import Conflict, SoarError
 from soar.events import Kind
 from soar.model import ENGINE, Actor, Alert, IncidentStatus
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
 from soar.ports import Directory, Vault
 from soar.resolution import Resolved
 from soar.store import alerts, incidents, links, locks

@@ -11,7 +11,7 @@ from pathlib import Path
 from api.cli import clean, output
 from api.cli.output import Format
 from soar.errors import Problem
-from soar.playbook.remarks import Remark
+from soar.playbook.checks.remarks import Remark
 
 _LARGEST = 8 * 1024 * 1024
 
@@ -32,7 +32,7 @@ Found = list[tuple[Path, Remark]]
 
 def examined(file: Path, able: Collection[str] | None) -> list[Remark]:
     """Everything that is said of a file; one that cannot be read is one remark."""
-    from soar.playbook.examine import EXAMINERS, in_yaml
+    from soar.playbook.checks.examine import EXAMINERS, in_yaml
 
     try:
         with file.open("rb") as opened:
@@ -50,7 +50,7 @@ def write(found: Found, form: CheckFormat | None) -> None:
         for file, remark in found:
             output.write(f"{_line(file, remark)}\n")
     elif form is CheckFormat.SARIF:
-        from soar.playbook import sarif
+        from soar.playbook.checks import sarif
 
         said = sarif.log(((str(file), remark) for file, remark in found), version=importlib.metadata.version("soar-ir"))
         output.write(json.dumps(clean.plain(said), ensure_ascii=False, indent=2) + "\n")

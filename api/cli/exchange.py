@@ -36,7 +36,8 @@ def export(
     The JSON is canonical (RFC 8785): the very bytes that are hashed and signed.
     """
     from soar import canonical
-    from soar.playbook import cacao_form, yaml_form, yaml_written
+    from soar.playbook.cacao import cacao_form
+    from soar.playbook.yaml import yaml_form, yaml_written
 
     text = _text(file)
     playbook = cacao_form.load(text) if file.suffix.lower() == ".json" else yaml_form.load(text)
@@ -56,7 +57,7 @@ def import_(
 
     With --to it is written as YAML, or as the JSON that it is where it cannot be said in YAML.
     """
-    from soar.playbook import cacao_form, foreign
+    from soar.playbook.cacao import cacao_form, foreign
 
     text = _text(file)
     try:
@@ -76,14 +77,14 @@ def import_(
 
 def schema() -> None:
     """The JSON Schema (2020-12) of playbooks in YAML, for editors."""
-    from soar.playbook.schema import schema as made
+    from soar.playbook.yaml.schema import schema as made
 
     output.write(json.dumps(made(), indent=2) + "\n")
 
 
 def _keep(playbook: Playbook, text: bytes, file: Path, to: Path | None) -> None:
     """As YAML if that can be, else as it is."""
-    from soar.playbook import yaml_form, yaml_written
+    from soar.playbook.yaml import yaml_form, yaml_written
 
     try:
         written = yaml_written.write(playbook)

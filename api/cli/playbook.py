@@ -13,8 +13,8 @@ from api.cli.checking import CheckFormat
 from api.cli.client import KeyFile, Server, path
 from api.cli.exits import Exit, say
 from api.cli.output import Output
-from soar.playbook.codes import Severity
-from soar.playbook.remarks import reaches
+from soar.playbook.checks.codes import Severity
+from soar.playbook.checks.remarks import reaches
 
 app = typer.Typer(
     help="Playbooks: check, rehearse, plan, picture, diff, import, export, sign, verify; list, show.",

@@ -7,8 +7,9 @@ from pathlib import Path
 from api.cli.client import Server, path
 from soar import strict_json
 from soar.errors import Invalid, NotFound, Problem, SoarError
-from soar.playbook import cacao_form, yaml_form
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form
 
 LARGEST = 8 * 1024 * 1024
 """In bytes. What is larger is not read, and no reader would take it."""

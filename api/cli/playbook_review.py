@@ -27,7 +27,7 @@ def picture(
 ) -> None:
     """Draw a playbook as SVG: every step, who is asked, what happens on failure."""
     from api.cli.playbook_files import read
-    from soar.playbook.picture import picture as drawn
+    from soar.playbook.pictures.picture import picture as drawn
 
     statuses = None
     if run is not None:
@@ -52,7 +52,7 @@ def diff(
     Ends with 0 where they are the same, with 1 where they differ.
     """
     from api.cli.playbook_files import read
-    from soar.playbook.diff import changes
+    from soar.playbook.compare.diff import changes
 
     found = changes(read(old, key_file), read(new, key_file))
     rows: list[dict[str, Any]] = [
@@ -72,7 +72,7 @@ def diff(
 
 def _tell(rows: list[dict[str, Any]]) -> None:
     """The changes under the headings of their groups."""
-    from soar.playbook.diff import GROUPS
+    from soar.playbook.compare.diff import GROUPS
 
     for number, (group, changed) in enumerate(groupby(rows, key=lambda row: row["group"])):
         output.write(f"{chr(10) if number else ''}{GROUPS[group]}\n")

@@ -24,7 +24,7 @@ def record(
     It holds what the run was given and what came back: names of hosts and accounts, answers, outputs. Read it
     before you share it. Ends with 9 where the rehearsal does not pass as it is.
     """
-    from soar.playbook import cacao_form
+    from soar.playbook.cacao import cacao_form
     from soar.rehearsal import reading, recording, rehearsing
 
     server = Server(key_file)

@@ -128,7 +128,8 @@ def _content(file: Path) -> bytes:
 def _find(file: Path, name: str) -> Playbook:
     """A playbook of the library by its short name, or a file by its path from where the rehearsal lies."""
     from playbooks import shipped
-    from soar.playbook import cacao_form, yaml_form
+    from soar.playbook.cacao import cacao_form
+    from soar.playbook.yaml import yaml_form
 
     if name.endswith(_SUFFIXES):
         if Path(name).is_absolute():

@@ -34,7 +34,7 @@ def sign(
 
     Adds a signature to a CACAO 2.0 document. A YAML playbook becomes one: FILE.json beside it, which is what runs.
     """
-    from soar.playbook import signing
+    from soar.playbook.trust import signing
 
     document = _document(file)
     signed = signing.sign(
@@ -60,16 +60,17 @@ def verify(
     """
     from api.keyring import read_keyring
     from soar.config import load
-    from soar.playbook import cacao_form, trust
+    from soar.playbook.cacao import cacao_form
+    from soar.playbook.trust import gate
 
     document = _document(file)
     ring = read_keyring(keys if keys is not None else load(config).trust.keys)
-    judged = trust.judge_signatures(document, datetime.now(UTC), ring)
+    judged = gate.judge_signatures(document, datetime.now(UTC), ring)
     rows = [
         {
             "place": each.place, "id": each.id, "signee": each.signee, "algorithm": each.algorithm,
-            "key": each.key.fingerprint if each.key else "", "trusted": trust.trusted(each, ring),
-            "finding": trust.finding(each, ring), "problems": [problem.as_dict() for problem in each.problems],
+            "key": each.key.fingerprint if each.key else "", "trusted": gate.trusted(each, ring),
+            "finding": gate.finding(each, ring), "problems": [problem.as_dict() for problem in each.problems],
         }
         for each in judged.all_of
     ]  # fmt: skip
@@ -93,7 +94,8 @@ def _note_what_would_run(file: Path, document: Any, read: Any) -> None:
 def _document(file: Path) -> Any:
     """The CACAO document of a file; a YAML playbook is read and checked. Raises NotFound, Invalid."""
     from soar import strict_json
-    from soar.playbook import cacao_form, yaml_form
+    from soar.playbook.cacao import cacao_form
+    from soar.playbook.yaml import yaml_form
 
     content = _read(file, _LARGEST)
     if file.suffix.lower() != ".json":

@@ -13,7 +13,7 @@ from api.views.house import PlaybookLine, PlaybookView
 from api.wiring import House
 from soar.errors import NotFound
 from soar.model import Actor
-from soar.playbook import cacao_form
+from soar.playbook.cacao import cacao_form
 from soar.store.tables import playbooks as table
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])

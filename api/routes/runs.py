@@ -18,9 +18,9 @@ from api.wiring import House
 from soar.engine import binding, control, plan, running
 from soar.errors import Conflict, Invalid
 from soar.model import Actor, IncidentStatus
-from soar.playbook import cacao_form
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import Playbook
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
 from soar.store import alerts, incidents, runs
 from soar.store.session import Tx
 

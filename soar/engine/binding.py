@@ -9,7 +9,7 @@ from soar.engine import elements, scopes
 from soar.engine.run_state import RunState
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
-from soar.playbook.check_steps import fits
+from soar.playbook.checks.check_steps import fits
 from soar.playbook.model import Playbook, Soar, Variable
 from soar.playbook.places import nearest
 from soar.playbook.references import PATTERN, whole

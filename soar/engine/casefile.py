@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from soar.guards.approval import digest_of
 from soar.guards.case import ApprovalFacts, Case, Vote
 from soar.model import Entity, EntityKind, Observable, Target, Verdict
-from soar.playbook import markings
 from soar.playbook.document import to_document
-from soar.playbook.markings import Tlp
+from soar.playbook.trust import markings
+from soar.playbook.trust.markings import Tlp
 from soar.store import actions, incidents, people, runs
 from soar.store.rows import ActionRow
 from soar.store.statement import Statement

@@ -22,7 +22,7 @@ from soar.events import moment
 from soar.model import EntityKind, Severity, Target
 from soar.playbook.commands import COMMAND_VERBS, MANUAL
 from soar.playbook.model import ActionStep, ParallelStep, Playbook, PlaybookActionStep, Soar, Step
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
 from soar.ports import Adapter, Rights, TellsRights
 from soar.readiness.facts import Book, Bounds, Need, OpenTasks, Overdue, Person, Seen, System
 from soar.store import people, runs

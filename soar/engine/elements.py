@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from soar.errors import Problem
-from soar.playbook.check_steps import fits
+from soar.playbook.checks.check_steps import fits
 from soar.playbook.model import Playbook, Variable
 from soar.playbook.references import whole
 from soar.verbs import VERBS

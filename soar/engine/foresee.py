@@ -19,9 +19,9 @@ from soar.errors import AdapterError, NotFound
 from soar.guards.case import Judgement
 from soar.ids import new_id
 from soar.model import Inspection
-from soar.playbook import markings
 from soar.playbook.document import to_document
 from soar.playbook.model import Approval, Playbook
+from soar.playbook.trust import markings
 from soar.store.rows import ActionRow
 from soar.verbs import VERBS, OnExpiry
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from soar.errors import NotFound
 from soar.guards.policy import Policy
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
 from soar.ports import Adapter, Clock, Custodian, Directory
 from soar.store.session import Store
 

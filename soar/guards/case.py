@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from soar.guards.addresses import Network
 from soar.model import Entity, JsonObject, Observable, Target
-from soar.playbook.markings import Tlp
+from soar.playbook.trust.markings import Tlp
 from soar.verbs import Risk, Verb
 
 WarningLists = Callable[[str], Iterable[str]] | tuple[tuple[str, tuple[Network, ...]], ...]

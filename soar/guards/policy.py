@@ -11,7 +11,7 @@ from functools import cached_property
 
 from soar.guards.addresses import Network
 from soar.guards.reach import plain
-from soar.playbook.markings import Tlp
+from soar.playbook.trust.markings import Tlp
 from soar.verbs import Risk, Verb
 
 Words = Mapping[str, tuple[str, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from soar.guards.case import Case, Finding
 from soar.guards.policy import Policy
-from soar.playbook import markings
+from soar.playbook.trust import markings
 
 _STAYS = [Finding("sharing", "pass", "nothing leaves the house that may not")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from soar.playbook.fields import Reader
+from soar.playbook.yaml.fields import Reader
 from soar.rehearsal.model import ENDS, STATUSES, STEP_STATUSES, Entry, Expected, SideBySide, Way
 from soar.rehearsal.outcomes import Steps
 from soar.strict_text import escaped, shown

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from soar.engine.routes import kind_of
-from soar.playbook.check_steps import fits
-from soar.playbook.fields import Reader
+from soar.playbook.checks.check_steps import fits
 from soar.playbook.model import (
     ActionStep,
     IfStep,
@@ -23,6 +22,7 @@ from soar.playbook.model import (
 )
 from soar.playbook.places import nearest
 from soar.playbook.vocabulary import outputs_of
+from soar.playbook.yaml.fields import Reader
 from soar.rehearsal.model import DECISIONS, RESULTS, TARGET_RESULTS, Outcome, TargetOutcome, Vote
 from soar.strict_text import escaped, shown
 from soar.verbs import BLOCK_VERB

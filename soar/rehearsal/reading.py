@@ -10,9 +10,9 @@ from soar import strict_yaml
 from soar.engine.binding import initial_inputs
 from soar.errors import Invalid, NotFound
 from soar.model import Determination, Observable, ScopeStatus, Severity, Verdict
-from soar.playbook.fields import Reader
 from soar.playbook.model import Playbook
 from soar.playbook.places import Places
+from soar.playbook.yaml.fields import Reader
 from soar.rehearsal.expectations import read_expected
 from soar.rehearsal.model import Case, Given, Outcome, Rehearsal
 from soar.rehearsal.names import step_names

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from soar.errors import NotFound
-from soar.playbook import cacao_form
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import Playbook
 from soar.store.session import Tx
 from soar.store.statement import Statement, literally

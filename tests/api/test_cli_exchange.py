@@ -9,8 +9,9 @@ import pytest
 
 from api.cli.exits import Exit
 from soar import canonical, strict_json
-from soar.playbook import cacao_form, yaml_form
-from soar.playbook.schema import schema
+from soar.playbook.cacao import cacao_form
+from soar.playbook.yaml import yaml_form
+from soar.playbook.yaml.schema import schema
 from tests.api.cli_desk import soar
 from tests.conftest import ROOT
 

@@ -130,7 +130,7 @@ def test_a_run_that_goes_on_or_was_cancelled_is_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: str, code: Exit
 ) -> None:
     from soar.playbook.document import to_document
-    from soar.playbook.yaml_form import load
+    from soar.playbook.yaml.yaml_form import load
 
     run = {**run_of(status), "incident_id": "i1", "digest": "d1", "inputs": {}}
     with scripted() as desk:

@@ -13,7 +13,7 @@ import pytest
 
 from playbooks import shipped
 from soar.playbook.document import to_document
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.api.cli_desk import Desk, run_of, scripted, soar
 from tests.api.door import Door
 from tests.api.test_errors import problem

@@ -16,7 +16,7 @@ from api.keyring import read_keyring
 from playbooks import shipped
 from soar import config
 from soar.errors import Invalid
-from soar.playbook.markings import Tlp
+from soar.playbook.trust.markings import Tlp
 from soar.registry import Registry
 from tests.api.cli_desk import soar
 from tests.unit.signed_playbooks import pem, private

@@ -13,7 +13,7 @@ import pytest
 from integrations.estate.server import Lab, spawn
 from integrations.sources.samples import load_sample
 from playbooks import LIBRARY
-from soar.playbook.yaml_form import load as load_playbook
+from soar.playbook.yaml.yaml_form import load as load_playbook
 from soar.rehearsal import reading
 from soar.rehearsal.rehearsing import Shown, rehearse
 from tests.api.cli_desk import scripted, soar

@@ -13,7 +13,7 @@ from api.wiring import build
 from soar.engine.running import start_run
 from soar.events import Kind
 from soar.model import ENGINE
-from soar.playbook import yaml_form
+from soar.playbook.yaml import yaml_form
 from soar.protocol import State
 from soar.store.session import Tx
 from tests.chaos.house import SLUG, House, account, book, host

@@ -17,8 +17,8 @@ from api.wiring import build
 from soar.engine.running import start_run
 from soar.errors import StaleFence
 from soar.model import ENGINE
-from soar.playbook import yaml_form
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form
 from soar.store import timers, work
 from soar.store.rows import WorkRow
 from soar.store.session import Tx

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from soar.engine import approving, control, direct, running
 from soar.errors import Invalid
 from soar.model import ENGINE, Actor, Entity, EntityKind, Observable, ScopeStatus, Severity, Verdict
-from soar.playbook import yaml_form
+from soar.playbook.yaml import yaml_form
 from soar.ports import Capability, Repeat
 from soar.protocol import State
 from soar.store import actions, incidents, people

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from soar.playbook.codes import ERRORS, MEANINGS, NOTES, WARNINGS
+from soar.playbook.checks.codes import ERRORS, MEANINGS, NOTES, WARNINGS
 from tests.repo.checks_examples import BASE, EXAMPLES
 
 HEAD = """\
@@ -31,8 +31,8 @@ Rules of order hold *on every path*: one way around the evidence, through a hand
 for a warning. A circle of steps is refused, in foreign playbooks too; only `while` repeats. A `while` of a foreign
 playbook has no bound in CACAO's words: it ends after 100 turns, and a warning says so.
 
-Codes are stable. This page is made from `soar/playbook/codes.py`, and each example is tried by a test. Examples in
-braces are changes to this CACAO playbook, in which short words stand for ids:
+Codes are stable. This page is made from `soar/playbook/checks/codes.py`, and each example is tried by a test. Examples
+in braces are changes to this CACAO playbook, in which short words stand for ids:
 
 """
 

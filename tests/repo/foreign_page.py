@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from soar.errors import Invalid, Problem
-from soar.playbook import cacao_form, foreign, yaml_form, yaml_written
+from soar.playbook.cacao import cacao_form, foreign
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form, yaml_written
 
 SOURCES = {
     "playbooks-oasis/": ("oasis-tcs/cacao", "OASIS IPR policy, Non-Assertion mode"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from playbooks import shipped
-from soar.playbook import yaml_form
 from soar.playbook.page import page, techniques
+from soar.playbook.yaml import yaml_form
 from tests.repo.checkout import ROOT
 
 FOLDER = "docs/library"

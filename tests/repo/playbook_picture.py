@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from soar.playbook.picture import picture
-from soar.playbook.yaml_form import load
+from soar.playbook.pictures.picture import picture
+from soar.playbook.yaml.yaml_form import load
 from tests.repo.pages import page
 
 

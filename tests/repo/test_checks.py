@@ -10,10 +10,11 @@ from functools import cache
 import pytest
 
 from soar.errors import Invalid
-from soar.playbook import cacao_form, yaml_form
-from soar.playbook.codes import ERRORS, MEANINGS, NOTES, WARNINGS, Severity, severity_of
-from soar.playbook.examine import EXAMINERS
-from soar.playbook.remarks import Remark
+from soar.playbook.cacao import cacao_form
+from soar.playbook.checks.codes import ERRORS, MEANINGS, NOTES, WARNINGS, Severity, severity_of
+from soar.playbook.checks.examine import EXAMINERS
+from soar.playbook.checks.remarks import Remark
+from soar.playbook.yaml import yaml_form
 from tests.repo import checks_page
 from tests.repo.checkout import ROOT
 from tests.repo.checks_examples import EXAMPLES, whole
@@ -23,11 +24,11 @@ READERS = (
     "soar/strict_text.py", "soar/strict_json.py", "soar/strict_yaml.py", "soar/expressions.py",
     "soar/expression_parser.py", "soar/verbs.py",
     *(f"soar/playbook/{name}.py" for name in (
-        "cacao_form", "cacao_variables", "compile", "durations", "extension", "fields", "handlers", "outline", "plain",
-        "schedules", "sections", "values", "yaml_form",
+        "cacao/cacao_form", "cacao/cacao_variables", "durations", "plain", "schedules", "values", "yaml/compile",
+        "yaml/extension", "yaml/fields", "yaml/handlers", "yaml/outline", "yaml/sections", "yaml/yaml_form",
     )),
 )  # fmt: skip
-"""Modules that say codes while a playbook is read; the rules stand in soar/playbook/check*.py."""
+"""Modules that say codes while a playbook is read; the rules stand in soar/playbook/checks/check*.py."""
 ELSEWHERE = {"not_canonical"}
 """Said where nothing else was found wrong; no file is known that would be answered so."""
 SAYING = {"problem", "note", "_note", "_stop", "_over", "_refuse", "_invalid", "Problem"}
@@ -54,7 +55,7 @@ def said(name: str) -> Iterator[str]:
 
 
 def test_every_code_that_is_said_has_a_meaning_and_each_meaning_is_said() -> None:
-    rules = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "soar/playbook").glob("check*.py"))]
+    rules = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "soar/playbook/checks").glob("check*.py"))]
     found = {code for name in (*READERS, *rules) for code in said(name) if code}
     assert found - set(MEANINGS) - ELSEWHERE == set()
     named = "".join((ROOT / name).read_text(encoding="utf-8") for name in (*READERS, *rules))

@@ -30,8 +30,8 @@ from soar import access, config, strict_json, webhooks
 from soar.errors import SoarError
 from soar.guards.judge import GUARDS
 from soar.model import Severity
-from soar.playbook import yaml_form
 from soar.playbook.commands import COMMAND_VERBS
+from soar.playbook.yaml import yaml_form
 from soar.registry import Registry
 from soar.store.tables import metadata
 from soar.verbs import VERBS

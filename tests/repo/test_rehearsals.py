@@ -9,7 +9,7 @@ import pytest
 from playbooks import LIBRARY, rehearsals, shipped
 from soar.errors import NotFound
 from soar.playbook.model import Playbook
-from soar.playbook.yaml_form import load as load_playbook
+from soar.playbook.yaml.yaml_form import load as load_playbook
 from soar.rehearsal.model import DECISIONS, ENDS, RESULTS, STATUSES, STEP_STATUSES, TARGET_RESULTS
 from soar.rehearsal.reading import load
 from soar.rehearsal.rehearsing import covered, rehearse

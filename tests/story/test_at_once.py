@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from api.wiring import House
 from soar.engine import control, direct, effects, running
 from soar.model import Actor, Inspection, Observable, ScopeStatus, Severity
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from soar.ports import NotSent
 from soar.protocol import State
 from soar.store import actions, incidents, runs, streams

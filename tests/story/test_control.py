@@ -21,7 +21,7 @@ from soar.engine.signals import TimerFired
 from soar.errors import Conflict, NotFound, OutcomeUnknown, Rejected
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Playbook
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from soar.protocol import UNSETTLED, State
 from soar.store import actions, incidents, people, runs, streams, tasks
 from soar.store.session import Tx

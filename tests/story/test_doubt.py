@@ -9,8 +9,8 @@ import pytest
 from api.wiring import House
 from soar.engine import asking, control, running
 from soar.model import Entity, EntityKind, ScopeStatus
-from soar.playbook import yaml_form
 from soar.playbook.model import Soar
+from soar.playbook.yaml import yaml_form
 from soar.protocol import State
 from soar.store import incidents, runs, tasks
 from tests.stage import Cast, Estate, rows, until

@@ -26,11 +26,11 @@ from soar.engine import drill
 from soar.events import Kind, verify_stream
 from soar.model import ENGINE, Actor
 from soar.phases import Phase
-from soar.playbook import yaml_form
-from soar.playbook.cacao_form import from_document
+from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.document import to_document
 from soar.playbook.model import Playbook, playbook_id
-from soar.playbook.trust import Gate
+from soar.playbook.trust.gate import Gate
+from soar.playbook.yaml import yaml_form
 from soar.ports import Capability, Problem, Repeat, Rights
 from soar.readiness.report import Report
 from soar.store import drills, people, runs, streams, tasks

@@ -13,8 +13,8 @@ from api.drill.lab import LabSettings
 from playbooks import shipped
 from soar.config import Settings
 from soar.errors import Conflict, Unavailable
-from soar.playbook import yaml_form
 from soar.playbook.model import Playbook
+from soar.playbook.yaml import yaml_form
 
 HEAD = """\
 id: {slug}

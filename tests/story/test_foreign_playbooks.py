@@ -14,7 +14,7 @@ from api.wiring import House
 from soar.config import Settings
 from soar.engine import control, running
 from soar.model import ENGINE, Actor
-from soar.playbook.cacao_form import from_document
+from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.model import EPOCH, Playbook, made_id, playbook_id
 from soar.protocol import State
 from soar.store import actions, runs

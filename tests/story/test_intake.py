@@ -19,7 +19,7 @@ from soar.engine import asking, closing
 from soar.errors import Invalid, NotSent
 from soar.intake import Intake
 from soar.model import Actor, Alert, Entity, EntityKind, Mention, Observable, Severity
-from soar.playbook import yaml_form
+from soar.playbook.yaml import yaml_form
 from soar.resolution import TRIES
 from soar.store import incidents, runs, streams, tasks
 from soar.store.session import Tx

@@ -13,7 +13,7 @@ from soar.engine.job import Job
 from soar.engine.run_state import RunState
 from soar.engine.runner import Runner
 from soar.model import Actor, Call, Inspection
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from soar.protocol import State
 from soar.store.tables import runs, scope
 from soar.store.work import Owner

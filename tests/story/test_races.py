@@ -328,7 +328,7 @@ def test_a_watch_that_could_not_look_is_no_proof(house: House, cast: Cast) -> No
 
 
 def test_a_members_stricter_approval_stands_beside_the_groups(house: House, estate: Estate, cast: Cast) -> None:
-    from soar.playbook import yaml_form
+    from soar.playbook.yaml import yaml_form
 
     alice, bob = cast.person("alice", "responder"), cast.person("bob", "responder")
     where = incident(house, alice)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from api.wiring import House
 from soar.config import Settings
 from soar.engine import schedules
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from soar.store import incidents, runs, timers
 from soar.store.session import Tx
 from soar.store.tables import due

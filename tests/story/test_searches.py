@@ -15,7 +15,7 @@ from soar.config import Settings
 from soar.engine import commanding
 from soar.errors import NotFound
 from soar.model import Actor
-from soar.playbook.cacao_form import from_document
+from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.commands import COMMAND_VERBS
 from soar.playbook.document import EXTENSION
 from soar.playbook.model import EPOCH, ActionStep, Playbook, made_id, playbook_id

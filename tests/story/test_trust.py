@@ -16,9 +16,9 @@ from api.wiring import House
 from soar.config import Settings, SharingSettings, TrustSettings
 from soar.engine import running
 from soar.model import ENGINE
-from soar.playbook.markings import COMMON_OBJECTS, Tlp
 from soar.playbook.model import Playbook
-from soar.playbook.yaml_form import load
+from soar.playbook.trust.markings import COMMON_OBJECTS, Tlp
+from soar.playbook.yaml.yaml_form import load
 from soar.protocol import State
 from soar.store import people
 from soar.store.tables import runs as run_table

@@ -27,7 +27,7 @@ from soar.engine.run_state import UNDER_WAY, RunState
 from soar.engine.signals import PauseRequested, Result, ResumeRequested, RetryRequested, RunEvent, SkipRequested
 from soar.engine.turn import broken
 from soar.playbook.model import IfStep, Playbook, SwitchStep, WhileStep
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 
 MOST_EVENTS = 4_000
 SAY = "do: notify, with: {team: on-call, text: Hello}"

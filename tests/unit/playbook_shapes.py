@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from soar.playbook.model import ActionStep, EndStep, IfStep, ParallelStep, Playbook, StartStep, Step
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 
 FORMS = ("do", "do", "hold", "manual", "if", "while", "switch", "parallel")
 WHEN = "__now__:value"

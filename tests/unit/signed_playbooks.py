@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from soar.playbook import algorithms, keys, signing
+from soar.playbook.trust import algorithms, keys, signing
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 DOCUMENT: dict[str, Any] = {

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from soar import canonical
 from soar.errors import Invalid, Problem
-from soar.playbook import cacao_form, foreign, yaml_form
+from soar.playbook.cacao import cacao_form, foreign
 from soar.playbook.document import EXTENSION
 from soar.playbook.places import Places, json_places
+from soar.playbook.yaml import yaml_form
 from tests.unit.foreign_author import DEFAULTS, OTHERS, STEP_DEFAULTS, ForeignAuthor
 from tests.unit.playbook_runs import Author, randoms
 

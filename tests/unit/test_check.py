@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from soar.errors import Invalid
-from soar.playbook.check import RULES, problems
+from soar.playbook.checks.check import RULES, problems
 from soar.playbook.model import ActionStep
 from soar.playbook.places import Places
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 
 GOOD = """\
 id: story

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from soar.playbook.codes import MEANINGS, Severity
-from soar.playbook.examine import EXAMINERS
-from soar.playbook.remarks import Remark, worst
+from soar.playbook.checks.codes import MEANINGS, Severity
+from soar.playbook.checks.examine import EXAMINERS
+from soar.playbook.checks.remarks import Remark, worst
 from tests.repo.checks_examples import patched
 
 MILLION = 1_000_000

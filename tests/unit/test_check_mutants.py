@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from soar.playbook.codes import Severity
-from soar.playbook.examine import in_cacao
+from soar.playbook.checks.codes import Severity
+from soar.playbook.checks.examine import in_cacao
 
 Document = dict[str, Any]
 START = "start--fa16a4e9-e6b9-4658-b464-ca1632ff57f4"

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from soar.engine.routes import DEFAULT_TURNS
-from soar.playbook.cacao_form import from_document
-from soar.playbook.check import remarks
-from soar.playbook.check_steps import FOREIGN_TURNS
-from soar.playbook.codes import Severity
+from soar.playbook.cacao.cacao_form import from_document
+from soar.playbook.checks.check import remarks
+from soar.playbook.checks.check_steps import FOREIGN_TURNS
+from soar.playbook.checks.codes import Severity
+from soar.playbook.checks.examine import in_cacao, in_yaml
+from soar.playbook.checks.flow import Flow
+from soar.playbook.checks.paths import Change, facts_before
+from soar.playbook.checks.remarks import reaches, worst
 from soar.playbook.document import EXTENSION
-from soar.playbook.examine import in_cacao, in_yaml
-from soar.playbook.flow import Flow
 from soar.playbook.model import StartStep
-from soar.playbook.paths import Change, facts_before
 from soar.playbook.places import Places
-from soar.playbook.remarks import reaches, worst
-from soar.playbook.yaml_form import load, read
+from soar.playbook.yaml.yaml_form import load, read
 
 HEAD = """\
 id: story

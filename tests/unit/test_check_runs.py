@@ -15,11 +15,12 @@ import pytest
 from soar.engine.conductor import members
 from soar.engine.run_state import OPEN
 from soar.errors import Invalid
-from soar.playbook import cacao_form, yaml_form
-from soar.playbook.codes import Severity
+from soar.playbook.cacao import cacao_form
+from soar.playbook.checks.codes import Severity
+from soar.playbook.checks.examine import in_cacao, in_yaml
 from soar.playbook.document import EXTENSION
-from soar.playbook.examine import in_cacao, in_yaml
 from soar.playbook.model import ParallelStep, Playbook
+from soar.playbook.yaml import yaml_form
 from tests.conftest import ROOT
 from tests.unit.playbook_runs import Author, Run, anything, flags
 

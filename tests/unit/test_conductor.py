@@ -18,9 +18,9 @@ from soar.engine.conductor import (
 )
 from soar.engine.run_state import RunState
 from soar.errors import Invalid
-from soar.playbook.cacao_form import from_document
+from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.model import ActionStep, IfStep, WhileStep
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.unit.playbook_runs import SAY, Run, Told, book, ok, unreadable
 
 

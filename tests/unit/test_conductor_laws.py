@@ -15,7 +15,7 @@ from soar.engine.conductor import Abandon, Decision, Perform, feed, members
 from soar.engine.run_state import OPEN, RunState
 from soar.engine.signals import ResumeRequested, RetryRequested
 from soar.engine.turn import MOVES, broken
-from soar.playbook.cacao_form import from_document, to_document
+from soar.playbook.cacao.cacao_form import from_document, to_document
 from tests.unit.playbook_runs import Run, anything, flags, ok, randoms, written
 
 COUNTS: Counter[str] = Counter()

@@ -16,14 +16,14 @@ from playbooks import shipped
 from soar import strict_json
 from soar.errors import Invalid
 from soar.expressions import parse
-from soar.playbook import cacao_form
-from soar.playbook.diff import GROUPS, changes
-from soar.playbook.diff_steps import Change
+from soar.playbook.cacao import cacao_form
+from soar.playbook.compare.diff import GROUPS, changes
+from soar.playbook.compare.diff_steps import Change
+from soar.playbook.compare.expression_order import compared
 from soar.playbook.document import to_document
-from soar.playbook.expression_order import compared
 from soar.playbook.model import EndStep, IfStep, Playbook, StartStep, Step
-from soar.playbook.picture import picture
-from soar.playbook.yaml_form import load
+from soar.playbook.pictures.picture import picture
+from soar.playbook.yaml.yaml_form import load
 from tests.unit.playbook_shapes import foreign, graphs, structured
 
 BASE = """\

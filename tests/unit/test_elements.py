@@ -6,7 +6,7 @@ import pytest
 
 from soar.engine.binding import initial_inputs
 from soar.errors import Invalid
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 
 
 def test_the_elements_of_a_list_have_the_type_that_the_steps_want_of_them() -> None:

@@ -9,7 +9,7 @@ import pytest
 from soar.engine.binding import initial_inputs, turns
 from soar.expressions import parse
 from soar.playbook.model import Playbook
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from soar.verbs import VERBS, OnExpiry, Risk
 from tests.conftest import ROOT
 

@@ -9,7 +9,7 @@ import pytest
 from playbooks import shipped
 from soar.expressions import parse
 from soar.playbook.model import Playbook, PlaybookActionStep, SwitchStep, playbook_id
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.conftest import ROOT
 
 

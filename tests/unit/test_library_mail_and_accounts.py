@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soar.expressions import parse
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.conftest import ROOT
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soar.errors import Invalid
-from soar.playbook import markings
-from soar.playbook.markings import COMMON_OBJECTS, Tlp, may_leave, parse_level, refusal
+from soar.playbook.trust import markings
+from soar.playbook.trust.markings import COMMON_OBJECTS, Tlp, may_leave, parse_level, refusal
 
 LEVELS = list(Tlp)
 OUTSIDE = {"teams_ceiling": Tlp.AMBER, "outside_teams": {"cert"}}

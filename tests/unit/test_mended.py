@@ -11,7 +11,7 @@ from api.demo.stage import StageError, _clean, _own
 from api.wiring import build
 from soar.config import GuardSettings, Settings
 from soar.errors import Conflict, Invalid, StaleFence
-from soar.playbook import yaml_form
+from soar.playbook.yaml import yaml_form
 from soar.store import work
 from soar.store.session import Store
 from soar.store.tables import work as work_table

@@ -19,19 +19,19 @@ from playbooks import shipped
 from soar import strict_json
 from soar.errors import Invalid
 from soar.phases import Phase
-from soar.playbook import cacao_form
-from soar.playbook.card import WIDTH, card
-from soar.playbook.drawing import Drawing, Line, Placed
-from soar.playbook.layered import place_layers
-from soar.playbook.layout import place
-from soar.playbook.lettering import clean, width, wrap
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import ActionStep, EndStep, IfStep, Playbook, StartStep, Step
-from soar.playbook.palette import BANDS, DARK, LIGHT, STATUS
 from soar.playbook.phrases import expression_words
-from soar.playbook.picture import picture
-from soar.playbook.progress import of_steps
+from soar.playbook.pictures.card import WIDTH, card
+from soar.playbook.pictures.drawing import Drawing, Line, Placed
+from soar.playbook.pictures.layered import place_layers
+from soar.playbook.pictures.layout import place
+from soar.playbook.pictures.lettering import clean, width, wrap
+from soar.playbook.pictures.palette import BANDS, DARK, LIGHT, STATUS
+from soar.playbook.pictures.picture import picture
+from soar.playbook.pictures.progress import of_steps
 from soar.playbook.structure import structure
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.unit.playbook_shapes import foreign, graphs, structured
 
 HOST = next(each for each in shipped() if each.stem == "compromised-host")

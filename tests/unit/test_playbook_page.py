@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playbooks import shipped
-from soar.playbook import yaml_form
 from soar.playbook.model import Playbook
 from soar.playbook.page import page
 from soar.playbook.phrases import name_of
+from soar.playbook.yaml import yaml_form
 
 
 def library() -> list[Playbook]:

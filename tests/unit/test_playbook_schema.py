@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from soar import strict_yaml
-from soar.playbook import grammar, yaml_written
-from soar.playbook.schema import schema
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml import grammar, yaml_written
+from soar.playbook.yaml.schema import schema
+from soar.playbook.yaml.yaml_form import load
 from soar.verbs import VERBS
 from tests.conftest import ROOT
 from tests.unit.playbook_runs import Author, randoms

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from playbooks import LIBRARY, REHEARSALS
 from soar.playbook.model import EPOCH, ActionStep, EndStep, Playbook, PlaybookActionStep, StartStep, Step
-from soar.playbook.yaml_form import load as load_playbook
+from soar.playbook.yaml.yaml_form import load as load_playbook
 from soar.rehearsal.comparing import differences
 from soar.rehearsal.coverage import coverage
 from soar.rehearsal.model import Case, Expected, Given, Outcome

@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from soar.playbook import sarif
-from soar.playbook.codes import MEANINGS
-from soar.playbook.examine import in_cacao, in_yaml
-from soar.playbook.remarks import Remark
+from soar.playbook.checks import sarif
+from soar.playbook.checks.codes import MEANINGS
+from soar.playbook.checks.examine import in_cacao, in_yaml
+from soar.playbook.checks.remarks import Remark
 from tests.repo.checks_examples import EXAMPLES, patched, whole
 
 TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}},

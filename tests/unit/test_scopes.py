@@ -9,7 +9,7 @@ import pytest
 from soar.engine import conductor
 from soar.engine.binding import variables_at
 from soar.engine.run_state import RunState
-from soar.playbook.cacao_form import from_document
+from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.model import EPOCH, Playbook, made_id, playbook_id
 
 OWN = playbook_id("scopes")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from soar import canonical, strict_json
 from soar.errors import Invalid
-from soar.playbook import keys, signing
-from soar.playbook.keys import Keyring
+from soar.playbook.trust import keys, signing
+from soar.playbook.trust.keys import Keyring
 from tests.unit.signed_playbooks import (
     DOCUMENT,
     KINDS,

@@ -10,10 +10,12 @@ import pytest
 
 from playbooks import shipped
 from soar.errors import Refused
-from soar.playbook import cacao_form, trust, yaml_form
-from soar.playbook.keys import Keyring
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import Playbook
-from soar.playbook.trust import TrustPolicy, Verdict
+from soar.playbook.trust import gate
+from soar.playbook.trust.gate import TrustPolicy, Verdict
+from soar.playbook.trust.keys import Keyring
+from soar.playbook.yaml import yaml_form
 from tests.unit.signed_playbooks import NOW, private, resigned, ring, signed
 
 SIGNED_ONLY, ANY = TrustPolicy(signed_only=True), TrustPolicy()
@@ -24,7 +26,7 @@ BOOK: Playbook = yaml_form.load(next(iter(shipped())).read_bytes())
 def judged(document: Any, policy: TrustPolicy = SIGNED_ONLY, known: Keyring | None = None, **changes: Any) -> Verdict:
     """The verdict on what this document becomes when it is read."""
     book = dataclasses.replace(cacao_form.from_document(document), **changes)
-    return trust.verdict(book, cacao_form.to_document(book), NOW, ring(ana=KEY) if known is None else known, policy)
+    return gate.verdict(book, cacao_form.to_document(book), NOW, ring(ana=KEY) if known is None else known, policy)
 
 
 def of(**changes: Any) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def test_dates_that_are_met_do_not_stand_in_the_way() -> None:
 def test_what_is_run_must_be_what_was_signed() -> None:
     document = signed(of(), KEY)
     other = dataclasses.replace(cacao_form.from_document(document), name="Another")
-    verdict = trust.verdict(other, document, NOW, ring(ana=KEY), SIGNED_ONLY)
+    verdict = gate.verdict(other, document, NOW, ring(ana=KEY), SIGNED_ONLY)
     assert why(verdict) == ["not_what_was_signed"]
 
 
@@ -143,7 +145,7 @@ def test_every_shipped_playbook_keeps_its_signature_through_the_model(file: Any)
 def test_the_gate_tells_every_reason_at_once() -> None:
     book = cacao_form.from_document(of(revoked=True))
     with pytest.raises(Refused) as caught:
-        trust.Gate(ring(ana=KEY), SIGNED_ONLY).admit(book, NOW)
+        gate.Gate(ring(ana=KEY), SIGNED_ONLY).admit(book, NOW)
     assert caught.value.details["reasons"] == ["the playbook is revoked", "the playbook is not signed"]
-    trust.Gate().admit(cacao_form.from_document(of()), NOW)
-    trust.Gate(ring(ana=KEY), SIGNED_ONLY).admit(cacao_form.from_document(signed(of(), KEY)), NOW)
+    gate.Gate().admit(cacao_form.from_document(of()), NOW)
+    gate.Gate(ring(ana=KEY), SIGNED_ONLY).admit(cacao_form.from_document(signed(of(), KEY)), NOW)

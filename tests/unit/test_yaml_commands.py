@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from soar.errors import Invalid
-from soar.playbook import cacao_form, schedules, yaml_form
+from soar.playbook import schedules
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import ActionStep, Playbook, PlaybookActionStep, Schedule, playbook_id
+from soar.playbook.yaml import yaml_form
 
 COMMANDS = """\
 id: commands

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from soar import strict_yaml
 from soar.errors import Invalid
-from soar.playbook import cacao_form, durations
+from soar.playbook import durations
+from soar.playbook.cacao import cacao_form
 from soar.playbook.document import EXTENSION
 from soar.playbook.model import (
     ActionStep,
@@ -28,7 +29,7 @@ from soar.playbook.model import (
     WhileStep,
     one_step,
 )
-from soar.playbook.yaml_form import load
+from soar.playbook.yaml.yaml_form import load
 from tests.conftest import ROOT
 
 SAY = "do: notify, with: {team: on-call, text: Hello}"

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 
 from soar import canonical, strict_json
 from soar.errors import Invalid
-from soar.playbook import cacao_form, yaml_form, yaml_written
+from soar.playbook.cacao import cacao_form
 from soar.playbook.model import ActionStep, EndStep, Playbook, Step
+from soar.playbook.yaml import yaml_form, yaml_written
 from tests.conftest import ROOT
 from tests.unit.foreign_author import ForeignAuthor
 from tests.unit.playbook_runs import Author, randoms

@@ -1,0 +1,1 @@
+"""Whose word a playbook has, and what may leave the house."""

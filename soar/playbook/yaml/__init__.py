@@ -1,0 +1,1 @@
+"""Playbooks in YAML, read and written."""
