@@ -10,7 +10,9 @@ _STAYS = [Finding("sharing", "pass", "nothing leaves the house that may not")]
 
 
 def sharing(case: Case, policy: Policy) -> list[Finding]:
-    """Hard: where the call goes is bound to a milder level than the playbook's, or shares at one."""
+    """Hard: where the call goes is bound to a milder level than the playbook's, or shares at one. Never of an undo."""
+    if case.reverts:
+        return _STAYS
     said = markings.refusal(
         case.verb.name, case.params, case.marking, adapter_ceiling=policy.sharing.ceilings.get(case.adapter),
         teams_ceiling=policy.sharing.highest, outside_teams=policy.sharing.outside_teams,

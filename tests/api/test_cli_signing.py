@@ -13,7 +13,7 @@ import evidence
 import integrations
 from api.engine import connect
 from api.keyring import read_keyring
-from playbooks import shipped
+from playbooks import LIBRARY
 from soar import config
 from soar.errors import Invalid
 from soar.playbook.trust.markings import Tlp
@@ -21,7 +21,7 @@ from soar.registry import Registry
 from tests.api.cli_desk import soar
 from tests.unit.signed_playbooks import pem, private
 
-BOOK = next(iter(shipped()))
+BOOK = LIBRARY / "compromised-host.yaml"
 
 
 @pytest.fixture

@@ -48,7 +48,12 @@ def test_a_kill_switch_is_turned_on_and_off_and_both_are_events(own_door: Door) 
 
 def test_adapters_and_playbooks_are_listed(door: Door) -> None:
     found = door.get("/adapters", "admin")
-    assert found["adapters"][0] == {"name": "yara", "kind": "yara", "verbs": {"scan": "R"}, "problems": []}
+    assert found["adapters"][0] == {
+        "name": "yara",
+        "kind": "yara",
+        "verbs": {"scan": "R", "command_yara": "R"},
+        "problems": [],
+    }
     slugs = [each["slug"] for each in door.get("/playbooks")["items"]]
     assert "triage-alert" in slugs
     book = door.get("/playbooks/triage-alert")

@@ -138,7 +138,7 @@ def test_features_are_answered_to_anybody_with_a_key(site: Door) -> None:
     assert found.results["profiles"] == ["slpf", "er"]
     assert "er is an unpublished draft" in found.status_text
     assert {"ipv4_net", "ipv6_net"} <= set(found.results["pairs"]["deny"])
-    assert found.results["pairs"]["delete"] == ["slpf:rule_number"]
+    assert found.results["pairs"]["delete"] == ["file", "slpf:rule_number"]
     assert told(site, {"action": "query", "target": {"features": []}}, "viewer").as_plain() == {"status": 200}
 
 

@@ -57,7 +57,7 @@ def command(kind: str, text: str) -> dict[str, Any]:
 
 def ours(verb: str, **given: Any) -> dict[str, Any]:
     """A step of our own among those from elsewhere."""
-    extension = {"slug": verb.replace("_", "-"), "path": verb, "verb": verb, "with": given}
+    extension = {"path": verb, "verb": verb, "with": given}
     return {"commands": [{"type": "manual", "command": verb}], "step_extensions": {EXTENSION: extension}}
 
 
