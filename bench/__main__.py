@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import fleet, growth, intake, latency, report, scale_out, steps
+from bench import fleet, growth, intake, latency, playbooks, report, scale_out, steps
 from bench.chart import svg
 from bench.contest import Field
 from bench.figure import NotMeasured
@@ -38,6 +38,7 @@ def parts(ground: Field, quick: bool) -> Mapping[str, Callable[[], list[Result]]
         "alerts": lambda: intake.alerts(ground),
         "growth": lambda: growth.growth(ground, share),
         "parked": lambda: growth.parked(ground, share),
+        "playbook": lambda: playbooks.playbooks(ground),
         "scale.nodes": lambda: scale_out.scale_out(ground, workers=False),
         "scale.workers": lambda: scale_out.scale_out(ground, workers=True),
     }
