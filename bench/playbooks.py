@@ -25,8 +25,8 @@ def source(steps: int) -> str:
     lines = ["id: long", "name: Long", "variables:", "  hosts: {type: list, from: scope.hosts.affected}", "steps:"]
     for index in range(steps // 5):
         lines += [
-            f"  - {{id: get-{index}, do: collect_evidence, for_each: $hosts, as: h, with: {{host: $h, items: [a]}}}}",
-            f"  - {{id: scan-{index}, do: scan, with: {{incident: incident, evidence: $get-{index}.items}}}}",
+            f"  - {{id: g-{index}, do: collect_evidence, for_each: $hosts, as: h, with: {{host: $h, items: [logs]}}}}",
+            f"  - {{id: scan-{index}, do: scan, with: {{incident: incident, evidence: $g-{index}.items}}}}",
             f"  - {{id: ask-{index}, manual: Is it so?, outputs: {{so: bool}}, within: 1h, on_timeout: escalate}}",
             f"  - if: $scan-{index}.malware_found = true AND $ask-{index}.so = true",
             "    then:",
