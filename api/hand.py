@@ -23,9 +23,6 @@ from soar.store.tables import work
 log = structlog.get_logger("soar.hand")
 QUIET_SECONDS = 2.0
 """After so long without a message the hand looks for itself."""
-SETTLED_SECONDS = 0.3
-"""How long a hand waits before its first look: its pool must have heard by then that it is up, since a pool may
-lose sight of a child that ends before that."""
 AGAIN_SECONDS = 1.0
 """How long it waits when the database is away."""
 _CELL = 8
@@ -129,7 +126,6 @@ class Hand:
     def _live(self) -> None:
         """Build, then look now and then. A hand whose looking breaks is worth nothing: the node makes a new one."""
         try:
-            self._stop.wait(SETTLED_SECONDS)
             while not self.stopping and not self._moved_in():
                 self._stop.wait(AGAIN_SECONDS)
             while not self.stopping:

@@ -18,6 +18,7 @@ import structlog
 from billiard.process import current_process  # type: ignore[import-untyped]
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from celery.concurrency.prefork import TaskPool
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
@@ -170,7 +171,14 @@ class Ears(Consumer):  # type: ignore[misc]
         return heard
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Wait for the broker, asking every second; the hands look for work by themselves meanwhile."""
+        """Wait for the broker, asking every second; the hands look for work by themselves meanwhile.
+
+        One that ends meanwhile is replaced here, since Celery does that in a loop that runs only while it is connected.
+        """
+
+        def meanwhile() -> None:
+            celery_state.maybe_shutdown()
+            self.pool.maintain_pool()
 
         def away(error: Exception, _interval: float) -> None:
             self._tries += 1
@@ -179,8 +187,16 @@ class Ears(Consumer):  # type: ignore[misc]
 
         self._tries = 0
         every = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
-        conn.ensure_connection(away, None, callback=celery_state.maybe_shutdown, **every)
+        conn.ensure_connection(away, None, callback=meanwhile, **every)
         return conn
+
+
+class Hands(TaskPool):  # type: ignore[misc]
+    """The hands of a node. One that ends is replaced, however early: Celery would give up the node."""
+
+    def did_start_ok(self) -> bool:
+        """Asked once the broker is reached; a hand may long have worked and ended by then."""
+        return True
 
 
 class Node(Worker):  # type: ignore[misc]
@@ -234,7 +250,7 @@ def run_node(
     warnings.filterwarnings("ignore", category=SecurityWarning)  # about pickle, which nobody here reads
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # about late acknowledgement
     node = Node(
-        app=app, concurrency=concurrency, pool="prefork", optimization="fair", quiet=True, without_gossip=True,
+        app=app, concurrency=concurrency, pool=Hands, optimization="fair", quiet=True, without_gossip=True,
         without_mingle=True, without_heartbeat=True, hostname=f"soar-{os.getpid()}", task_events=False,
     )  # fmt: skip
     node.start()

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from integrations.once import Once
 from soar.ports import (
     Applied,
     AppliedStatus,
     Call,
     Capability,
-    Inspection,
     JsonObject,
     NotSent,
     OutcomeUnknown,
@@ -63,8 +63,10 @@ class _Request:
     content: str
 
 
-class HttpCommands:
+class HttpCommands(Once):
     """Sends what a playbook's command says to the target it names."""
+
+    sent = "a command over HTTP"
 
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
@@ -76,11 +78,6 @@ class HttpCommands:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
-
-    def inspect(self, call: Call) -> Inspection:
-        """There is nothing to look at: nothing at a target shows that a request was made."""
-        self._known(call)
-        return Inspection(present=None, state={}, summary="a request leaves nothing to inspect")
 
     def apply(self, call: Call, sink: Sink) -> Applied:  # noqa: ARG002 - an answer is an output, not evidence
         """Send the request once."""
@@ -95,10 +92,6 @@ class HttpCommands:
         except httpx2.HTTPError as error:
             raise OutcomeUnknown(f"{request.url} gave no answer: {type(error).__name__}") from error
 
-    def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied:  # noqa: ARG002 - nothing is ours
-        """A request cannot be taken back."""
-        raise Rejected("a command over HTTP cannot be taken back")
-
     def check(self) -> Sequence[Problem]:
         """Secrets that are empty; hosts are asked only by a playbook."""
         return [
@@ -107,12 +100,8 @@ class HttpCommands:
             if not value.get_secret_value()
         ]
 
-    def _known(self, call: Call) -> None:
-        if call.verb not in self.verbs:
-            raise Rejected(f"{self.name} cannot do {call.verb}")
-
     def _request(self, call: Call) -> _Request:
-        self._known(call)
+        self.refuse_unknown(call)
         command, endpoint = call.params["command"], call.params.get("endpoint", {})
         method, _, rest = str(command.get("command", "")).partition(" ")
         target = rest.rpartition(" ")[0] if rest.rpartition(" ")[2].startswith("HTTP/") else rest

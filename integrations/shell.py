@@ -17,12 +17,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from integrations.once import Once
 from soar.ports import (
     Applied,
     Call,
     Capability,
-    Inspection,
-    JsonObject,
     NotSent,
     OutcomeUnknown,
     Problem,
@@ -54,8 +53,10 @@ def connect(name: str, config: Config) -> Shell:
     return Shell(name, config)
 
 
-class Shell:
+class Shell(Once):
     """Runs a playbook's command in a shell of this machine."""
+
+    sent = "a command in a shell"
 
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
@@ -63,14 +64,9 @@ class Shell:
         self.verbs: Mapping[str, Capability] = {f"command_{shell}": once for shell in config.shells}
         self._config = config
 
-    def inspect(self, call: Call) -> Inspection:
-        """There is nothing to look at: only its author knows what a command changes."""
-        self._known(call)
-        return Inspection(present=None, state={}, summary="a command leaves nothing to inspect")
-
     def apply(self, call: Call, sink: Sink) -> Applied:  # noqa: ARG002 - what it prints is an output, not evidence
         """Run the command once. Exit code 0 is success, everything else has failed."""
-        self._known(call)
+        self.refuse_unknown(call)
         shell = call.verb.removeprefix("command_")
         text = str(call.params["command"].get("command", ""))
         with tempfile.TemporaryDirectory(prefix="soar-command-") as folder:
@@ -79,10 +75,6 @@ class Shell:
             raise Rejected(f"{shell} ended with {status}: {printed.strip()[-500:]}")
         return Applied(outputs={"status": status, "result": printed}, summary=f"{shell} ended with 0")
 
-    def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied:  # noqa: ARG002 - nothing is ours
-        """A command cannot be taken back."""
-        raise Rejected("a command in a shell cannot be taken back")
-
     def check(self) -> Sequence[Problem]:
         """Shells that are configured and not installed."""
         return [
@@ -90,10 +82,6 @@ class Shell:
             for shell in self._config.shells
             if shutil.which(_ARGUMENTS[shell][0], path=self._config.path) is None
         ]
-
-    def _known(self, call: Call) -> None:
-        if call.verb not in self.verbs:
-            raise Rejected(f"{self.name} cannot do {call.verb}")
 
     def _run(self, arguments: list[str], folder: Path) -> tuple[int, str]:
         program = shutil.which(arguments[0], path=self._config.path)

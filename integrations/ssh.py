@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from integrations.once import Once
 from soar.ports import (
     Applied,
     Call,
     Capability,
-    Inspection,
     Invalid,
     JsonObject,
     NotSent,
@@ -104,8 +104,10 @@ class _Told:
         self.last = (self.last + part)[-_LAST_WORDS:]
 
 
-class Ssh:
+class Ssh(Once):
     """Runs a playbook's command at the host that it names."""
+
+    sent = "a command over SSH"
 
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
@@ -113,14 +115,9 @@ class Ssh:
         self.verbs: Mapping[str, Capability] = {"command_ssh": once}
         self._config = config
 
-    def inspect(self, call: Call) -> Inspection:
-        """There is nothing to look at: only its author knows what a command changes."""
-        self._known(call)
-        return Inspection(present=None, state={}, summary="a command leaves nothing to inspect")
-
     def apply(self, call: Call, sink: Sink) -> Applied:  # noqa: ARG002 - what it prints is an output, not evidence
         """Run the command once. Exit status 0 is success, every other end has failed."""
-        self._known(call)
+        self.refuse_unknown(call)
         text = str(call.params["command"].get("command", ""))
         if not text.strip() or "\0" in text or len(text.encode()) > _MOST_TEXT:
             raise Rejected(f"a command is text of 1 to {_MOST_TEXT} octets")
@@ -131,10 +128,6 @@ class Ssh:
             raise Rejected(f"{login} ended with {end}: {told.last.decode(errors='replace').strip()}")
         printed = told.kept.decode(errors="replace")
         return Applied(outputs={"status": 0, "result": printed}, summary=f"{login} ended with status 0")
-
-    def revert(self, call: Call, handle: JsonObject, prior: JsonObject) -> Applied:  # noqa: ARG002 - nothing is ours
-        """A command cannot be taken back."""
-        raise Rejected("a command over SSH cannot be taken back")
 
     def check(self) -> Sequence[Problem]:
         """Hosts without a known key, keys that cannot be read, secrets that are empty. No host is asked."""
@@ -161,10 +154,6 @@ class Ssh:
                 message = f"no key of {host} is known"
                 found.append(Problem(code="unknown_host", message=message, pointer=f"hosts[{index}]"))
         return found
-
-    def _known(self, call: Call) -> None:
-        if call.verb not in self.verbs:
-            raise Rejected(f"{self.name} cannot do {call.verb}")
 
     def _login(self, call: Call) -> _Login:
         """The host is the one that the guards have judged: the target of the action."""

@@ -13,16 +13,16 @@ from api.views.house import PlaybookLine, PlaybookView
 from api.wiring import House
 from soar.errors import NotFound
 from soar.model import Actor
-from soar.playbook.cacao import cacao_form
+from soar.store import runs
 from soar.store.tables import playbooks as table
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])
 Reader = Annotated[Actor, needs("playbook.read")]
 
 
-def judged(house: House, row: Any) -> dict[str, Any]:
+def judged(house: House, conn: sa.Connection, row: Any) -> dict[str, Any]:
     """A playbook's row, and whether new runs of it may begin."""
-    verdict = house.parts.gate.judge(cacao_form.from_document(row.document), house.store.clock.now())
+    verdict = house.parts.gate.judge(runs.playbook(conn, row.digest), house.store.clock.now())
     return {
         **mapping(row),
         "may_run": verdict.runs,
@@ -36,7 +36,7 @@ def list_playbooks(house: TheHouse, _: Reader) -> Page[PlaybookLine]:
     """Each in its newest version, by name."""
     with house.store.read() as conn:
         rows = conn.execute(sa.select(table).where(table.c.current).order_by(table.c.slug)).all()
-    return Page(items=[pick(PlaybookLine, judged(house, row)) for row in rows], next=None)
+        return Page(items=[pick(PlaybookLine, judged(house, conn, row)) for row in rows], next=None)
 
 
 @router.get("/{slug}", summary="Read one playbook")
@@ -45,6 +45,6 @@ def read(slug: Ident, house: TheHouse, _: Reader) -> PlaybookView:
     wanted = sa.or_(sa.and_(table.c.slug == slug, table.c.current), table.c.digest == slug)
     with house.store.read() as conn:
         row = conn.execute(sa.select(table).where(wanted)).first()
-    if row is None:
-        raise NotFound(f"no playbook {slug!r}")
-    return pick(PlaybookView, judged(house, row))
+        if row is None:
+            raise NotFound(f"no playbook {slug!r}")
+        return pick(PlaybookView, judged(house, conn, row))

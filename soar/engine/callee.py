@@ -16,10 +16,11 @@ from soar.engine import binding, control, running
 from soar.engine.job import Done, Ended, Job, Parked, as_it_is
 from soar.engine.parts import Parts
 from soar.engine.run_state import UNDER_WAY, RunState
-from soar.engine.scopes import bare, seen_at
+from soar.engine.scopes import seen_at
 from soar.errors import Invalid, Problem
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Playbook, PlaybookActionStep
+from soar.playbook.vocabulary import bare_name
 from soar.store import incidents, runs
 from soar.store.session import Tx
 
@@ -75,7 +76,7 @@ def _begin(job: Job, callee: Playbook, inputs: Mapping[str, Any], tx: Tx) -> Non
 def _given(job: Job, step: PlaybookActionStep, callee: Playbook) -> dict[str, Any]:
     """The caller's variables that go in, under their own names."""
     seen = seen_at(job.state.variables, job.state.steps, job.work.occurrence)
-    names = [bare(name) for name in step.in_args]
+    names = [bare_name(name) for name in step.in_args]
     missing = [name for name in names if name not in seen]
     if missing:
         message = f"{step.label} hands on {missing[0]}, which has no value here"

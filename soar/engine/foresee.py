@@ -22,6 +22,7 @@ from soar.model import Inspection
 from soar.playbook.document import to_document
 from soar.playbook.model import Approval, Playbook
 from soar.playbook.trust import markings
+from soar.playbook.trust.markings import Tlp
 from soar.store.rows import ActionRow
 from soar.verbs import VERBS, OnExpiry
 
@@ -37,6 +38,10 @@ class Foresight:
     incident_id: str
     playbook: Playbook
     counted: Counter[str] = field(default_factory=Counter)
+    marking: Tlp | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marking = markings.read(to_document(self.playbook)).level
 
     def row(self, planned: Planned, step: str) -> ActionRow:
         """The action as it would be stored; it is not."""
@@ -92,7 +97,7 @@ class Foresight:
             ground=f"urgency {urgency} of {self.playbook.name}" if urgency else "",
             asked=approving.asked_of(approval) if approval else None,
         )  # fmt: skip
-        case = replace(case, marking=markings.read(to_document(self.playbook)).level)
+        case = replace(case, marking=self.marking)
         # Caps count this plan's own actions too: the tenth isolation is the tenth.
         planned = self.counted[row.verb]
         return limits.judged(self.conn, case, row, self.parts.policy, planned=planned)

@@ -11,6 +11,7 @@ from soar.engine.signals import Perform, PerformKind
 from soar.errors import Invalid
 from soar.expressions import parse
 from soar.playbook.model import (
+    DEFAULT_TURNS,
     ActionStep,
     IfStep,
     ParallelStep,
@@ -20,9 +21,6 @@ from soar.playbook.model import (
     SwitchStep,
     WhileStep,
 )
-
-DEFAULT_TURNS = 100
-"""How often a loop turns at most that sets no bound itself (only foreign playbooks may)."""
 
 Choice = tuple[str, str]
 """A branch to open: its name and its first step. Two empty texts: there is nothing to do."""

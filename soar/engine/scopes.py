@@ -16,7 +16,7 @@ from soar.engine.run_state import Occurrence
 from soar.errors import Invalid, Problem
 from soar.playbook.document import TEXT_TYPES
 from soar.playbook.model import ActionStep, Playbook, PlaybookActionStep, Step
-from soar.playbook.vocabulary import our_type
+from soar.playbook.vocabulary import bare_name, our_type
 
 RESULT = "result"
 """The output of a command that has no names for what it brings."""
@@ -44,7 +44,7 @@ def seen_at(variables: Mapping[str, Any], steps: Mapping[str, Occurrence], place
 def own(step: Step) -> dict[str, Any]:
     """The values with which a step's own variables begin; raises Invalid for one that is not of its type."""
     return {
-        bare(name): typed(our_type(raw.get("type", "")), raw["value"], bare(name))
+        bare_name(name): typed(our_type(raw.get("type", "")), raw["value"], bare_name(name))
         for name, raw in step.step_variables.items()
         if raw.get("value") is not None
     }
@@ -76,7 +76,7 @@ def write(
     """Give the step's `out_args` their new values. Raises Invalid, and writes nothing, where one cannot have one."""
     if not isinstance(step, ActionStep | PlaybookActionStep):
         return
-    names = [name for name in map(bare, step.out_args) if not _output_of(step, name)]
+    names = [name for name in map(bare_name, step.out_args) if not _output_of(step, name)]
     for name, value in [(name, _brought(name, names, outputs)) for name in names]:
         for visit in around(steps, place):
             declared = _declared(playbook.workflow[visit.step_id], name)
@@ -91,14 +91,10 @@ def write(
             variables[name] = _allowed(name, variable.type, variable.constant, value)
 
 
-def bare(name: str) -> str:
-    """`__name__` or `__name__:value` without what CACAO puts around it."""
-    return name.removesuffix(":value").removeprefix("__").removesuffix("__")
-
-
 def _output_of(step: Step, name: str) -> bool:
     """It stands for an output of this very step (`__scan__files__`), which is kept with the step."""
-    return bool(step.soar and step.soar.slug) and name.startswith(f"{step.soar.slug if step.soar else ''}__")
+    slug = step.soar.slug if step.soar else ""
+    return bool(slug) and name.startswith(f"{slug}__")
 
 
 def _brought(name: str, names: list[str], outputs: Mapping[str, Any]) -> Any:
@@ -115,7 +111,7 @@ def _brought(name: str, names: list[str], outputs: Mapping[str, Any]) -> Any:
 
 def _declared(step: Step, name: str) -> Mapping[str, Any] | None:
     for key, raw in step.step_variables.items():
-        if bare(key) == name:
+        if bare_name(key) == name:
             declared: Mapping[str, Any] = raw
             return declared
     return None

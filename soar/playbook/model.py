@@ -24,6 +24,8 @@ import rfc8785
 from soar.playbook.document import AUTHOR, EXTENSION, EXTENSION_DEFINITION, NAMESPACE, to_document
 from soar.playbook.durations import Seconds
 
+DEFAULT_TURNS = 100
+"""How often a loop turns at most that sets no bound itself (only foreign playbooks may)."""
 EPOCH = "1970-01-01T00:00:00.000Z"
 """When a playbook was made that does not say when."""
 

@@ -81,8 +81,8 @@ def cacao_name(name: str) -> str:
 
 
 def bare_name(name: str) -> str:
-    """The reverse of cacao_name."""
-    return cacao_name(name)[2:-2]
+    """The reverse of cacao_name; also of `__name__:value`, as a reference to it is written."""
+    return cacao_name(name.removesuffix(":value"))[2:-2]
 
 
 def category(verb: Verb) -> str:

@@ -137,15 +137,9 @@ class Statement:
             converted=tuple((place, each[3]) for place, each in enumerate(parameters) if each[3] is not None),
             binary=tuple(isinstance(bind.type, sa.LargeBinary) for bind in binds),
             columns=tuple((place, read) for place, read in enumerate(readers) if read is not None),
-            row=_row_of([column.key for column in columns]),
+            row=namedtuple("Row", [column.key for column in columns]),
         )  # fmt: skip
         return done
-
-
-def _row_of(names: Sequence[str]) -> Callable[..., Any]:
-    """Rows that are read by name, and that are a mapping under the name that SQLAlchemy's rows have for it."""
-    plain: Any = namedtuple("Row", [*names])  # type: ignore[misc]
-    return type("Row", (plain,), {"__slots__": (), "_mapping": property(plain._asdict)})
 
 
 def literally(words: Iterable[str]) -> list[sa.ColumnElement[str]]:

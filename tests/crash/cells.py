@@ -231,7 +231,7 @@ class Cell:
             with engine.connect() as conn:
                 return drills.settled(conn)
 
-        if not _until(settled, 60):  # a node is several processes, and others play beside it
+        if not _until(settled, 30):
             self.wrong.append("the nodes did not come to an end")
 
     def _heard(self, child: Child, *, settles: bool) -> list[str]:

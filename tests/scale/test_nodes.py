@@ -131,6 +131,35 @@ def test_a_broker_that_forgets_or_dies_costs_seconds_and_nothing_else(town: Town
     assert town.worker.process.poll() is None
 
 
+def test_a_hand_that_ends_while_the_broker_is_away_is_replaced(town: Town, broker: Redis) -> None:
+    hands = set(town.worker.children())
+    broker.kill()
+    for hand in hands:
+        os.kill(hand, signal.SIGKILL)
+    try:
+        assert town.run() < 10
+        assert not hands & set(town.worker.children())
+    finally:
+        broker.start()
+    assert town.run() < 10
+    assert town.worker.process.poll() is None
+
+
+def test_hands_that_end_before_their_node_has_reached_the_broker_are_replaced(town: Town, broker: Redis) -> None:
+    late = town.fleet.worker()
+    hands = until(lambda: len(late.children()) == 2 and set(late.children()))
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        for hand in hands:
+            os.kill(hand, signal.SIGKILL)
+        time.sleep(0.5)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    late.ready()
+    assert until(lambda: len(late.children()) == 2 and not hands & set(late.children()))
+    assert late.stop() == Exit.OK
+
+
 def test_a_ring_never_waits_for_a_broker_that_is_frozen(town: Town, broker: Redis) -> None:
     relay, stop = Relay(Courier(town.fleet.settings())), threading.Event()
     carrier = threading.Thread(target=relay.run, args=(stop,), daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from api.wiring import House
 from soar.config import Settings
 from soar.engine import schedules
 from soar.playbook.yaml.yaml_form import load
-from soar.store import incidents, runs, timers
+from soar.store import runs, tasks
 from soar.store.session import Tx
 from soar.store.tables import due
 from soar.store.tables import incidents as incident_table
@@ -56,7 +57,8 @@ def test_a_playbook_begins_by_the_clock_once_and_the_next_time_is_set(settings: 
     with living(mine) as house:
         (timer,) = armed(house)
         at = timer.at.replace(tzinfo=UTC) if timer.at.tzinfo is None else timer.at
-        assert (at.astimezone(tz=None) - datetime.now(UTC)) < timedelta(hours=25)
+        assert (at.astimezone(ZoneInfo("Europe/Vienna")).hour, at.minute) == (3, 0)
+        assert timedelta() < at - datetime.now(UTC) <= timedelta(hours=25)
         come(house)
         (run,) = until(lambda: ended(house))
         assert run.automatic
@@ -97,10 +99,11 @@ def test_what_may_not_begin_asks_a_person_in_its_incident(settings: Settings) ->
 
         def asked() -> Any:
             with house.store.read() as conn:
-                found = conn.execute(incident_table.select()).first()
-                return found and incidents.get(conn, found.id)
+                return tasks.find(conn, kind="not_started", status="open")
 
-        assert until(asked)
+        (task,) = until(asked)
+        assert "revoked" in task.text
         with house.store.read() as conn:
             assert not conn.execute(run_table.select()).all()
-            assert timers.next_at(conn) is not None
+        (following,) = armed(house)
+        assert following.state == "armed"

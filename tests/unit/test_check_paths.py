@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from soar.engine.routes import DEFAULT_TURNS
 from soar.playbook.cacao.cacao_form import from_document
 from soar.playbook.checks.check import remarks
-from soar.playbook.checks.check_steps import FOREIGN_TURNS
 from soar.playbook.checks.codes import Severity
 from soar.playbook.checks.examine import in_cacao, in_yaml
 from soar.playbook.checks.flow import Flow
@@ -228,10 +226,6 @@ def test_remarks_stand_in_the_order_of_the_text_and_name_their_step() -> None:
     assert [each.line for each in found] == sorted(each.line or 0 for each in found)
     assert {each.step for each in found if each.line and each.line > 6} == {"free", "isolate", "3-manual"}
     assert found[-1].as_dict()["severity"] in ("error", "warning")
-
-
-def test_the_bound_of_a_foreign_loop_is_the_one_that_the_engine_has() -> None:
-    assert FOREIGN_TURNS == DEFAULT_TURNS
 
 
 def test_severities_are_in_order() -> None:

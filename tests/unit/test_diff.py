@@ -23,7 +23,7 @@ from soar.playbook.compare.expression_order import compared
 from soar.playbook.document import to_document
 from soar.playbook.model import EndStep, IfStep, Playbook, StartStep, Step
 from soar.playbook.pictures.picture import picture
-from soar.playbook.yaml.yaml_form import load
+from soar.playbook.yaml import yaml_form
 from tests.unit.playbook_shapes import foreign, graphs, structured
 
 BASE = """\
@@ -77,13 +77,19 @@ handlers:
   last:
     - {do: notify, with: {team: on-call, text: All is lost}}
 """
+
+
+def load(text: str | bytes) -> Playbook:
+    """A playbook as it is written, whatever its checker says: what is to be compared may be a worse version."""
+    playbook, _, noted = yaml_form.read(text)
+    assert not noted, noted
+    return playbook
+
+
 HEAD, _, REST = BASE.partition("steps:")
 CHECK = "  - {id: check, do: verify_clean, for_each: $hosts, as: host, with: {host: $host}}\n"
 WATCH = "  - {id: watch, do: watch, for_each: $hosts, as: host, with: {host: $host}, for: $days}\n"
-WIPE = (
-    "  - {id: wipe, do: wipe_device, for_each: $hosts, as: host, with: {host: $host},\n"
-    "     approval: {any_of: [approver], persons: 2, within: 1h, on_timeout: deny}}\n"
-)
+WIPE = "  - {id: wipe, do: wipe_device, for_each: $hosts, as: host, with: {host: $host}}\n"
 CALL = "  call:\n    - {do: notify, with: {team: on-call, text: Not contained}}\n    - continue: scan\n"
 APPROVAL = "    approval: {any_of: [responder, approver], persons: 2, within: 10m, on_timeout: escalate}\n"
 
@@ -106,6 +112,7 @@ KINDS: list[tuple[str, str, str, str, str]] = [
     ("malware_found = true", "malware_found = false", "", "condition", "found: condition $scan.malware_found is true"),
     ("allow: [soc]", "allow: [soc, vpn]", "", "parameter", "isolate: allow soc -> soc, vpn"),
     (", allow: [soc]", "", "", "parameter", "isolate: allow soc -> none"),
+    ("id: check, do: verify_clean", "id: check, do: rebuild_host", "loosened", "verb", "rebuild host (destructive)"),
     ("reason: recovered", "reason: mistaken", "loosened", "reason", "release: reason recovered -> mistaken"),
     ("manual: Is it back?", "manual: Is it well?", "", "manual", "confirm: asks Is it back? -> Is it well?"),
     ("{back: str}", "{back: str, who: str}", "", "outputs", "confirm: answers"),
@@ -114,7 +121,7 @@ KINDS: list[tuple[str, str, str, str, str]] = [
     ("text: Found}}", "text: Found}, continue_on_failure: true}", "loosened", "continue_on_failure", "now goes on"),
     ("for: $days}", "for: $days, phase: containment}", "", "phase", "watch: phase none -> containment"),
     (CHECK, "", "loosened", "step_removed", "step 'check' removed (verify clean)"),
-    (CHECK, WIPE + CHECK, "", "step_added",
+    (CHECK, WIPE + CHECK, "loosened", "step_added",
      "new step 'wipe' (wipe device, destructive) after 'again'"),
     ("    then:\n", "    then:\n      - {do: notify, with: {team: a, text: First}}\n", "", "step_added",
      "new step 'notify' (notify) as the first one, in found, when yes"),

@@ -8,9 +8,10 @@ from soar.errors import Problem
 from soar.model import EntityKind
 from soar.phases import Phase
 from soar.playbook.checks.paths import Change, facts_before
-from soar.playbook.checks.subject import Subject, bare
+from soar.playbook.checks.subject import Subject
 from soar.playbook.model import ActionStep, IfStep, Soar, Step, SwitchStep, WhileStep
 from soar.playbook.references import references
+from soar.playbook.vocabulary import bare_name
 from soar.release import Reason
 from soar.verbs import VERBS, OnExpiry, Risk, Verb
 
@@ -84,7 +85,7 @@ def _looks_at_a_verdict(subject: Subject, step: IfStep | SwitchStep | WhileStep)
         soar = subject.slugs[name].soar if name in subject.slugs else None
         if soar and (soar.verb in _JUDGES or soar.outputs):
             return True
-    return bool(subject.foreign and bare(text) in subject.playbook.variables)
+    return bool(subject.foreign and bare_name(text) in subject.playbook.variables)
 
 
 def _collected(soar: Soar) -> int:

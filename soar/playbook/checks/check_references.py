@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator
 
 from soar.errors import Invalid, Problem
 from soar.expressions import Expression, parse
-from soar.playbook.checks.subject import LONGEST_EXPRESSIONS, Subject, bare
+from soar.playbook.checks.subject import LONGEST_EXPRESSIONS, Subject
 from soar.playbook.model import IfStep, Soar, Step, SwitchStep, WhileStep
 from soar.playbook.places import nearest
 from soar.playbook.references import Reference, references
-from soar.playbook.vocabulary import VARIABLE_TYPES
+from soar.playbook.vocabulary import VARIABLE_TYPES, bare_name
 from soar.strict_text import escaped
 from soar.verbs import VERBS
 
@@ -81,7 +81,7 @@ def switches(subject: Subject) -> Iterator[Problem]:
         if not isinstance(step, SwitchStep):
             continue
         pointer = subject.pointer(step, "switch")
-        name = bare(step.switch)
+        name = bare_name(step.switch)
         if name != step.switch.removesuffix(":value"):
             yield from _known(subject, step, reference_of(subject, name, pointer))
         elif step.switch:

@@ -10,7 +10,7 @@ from soar.access import ROLES
 from soar.errors import Invalid, Problem
 from soar.playbook import durations
 from soar.playbook.checks.subject import Subject
-from soar.playbook.model import Variable, WhileStep
+from soar.playbook.model import DEFAULT_TURNS, Variable, WhileStep
 from soar.playbook.places import nearest
 from soar.playbook.references import references
 from soar.strict_text import shown
@@ -18,8 +18,6 @@ from soar.verbs import VERBS, OnExpiry
 
 MOST_TURNS = 1_000
 """The largest bound of a while step."""
-FOREIGN_TURNS = 100
-"""How often a loop of a foreign playbook turns at most: CACAO has no word for a bound."""
 
 _SOURCE = re.compile(r"(?:alert|incident|scope)(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _INDEX = re.compile(r"\[\d*\]|\.\d+(?:\.|$)", re.ASCII)
@@ -142,7 +140,7 @@ def whiles(subject: Subject) -> Iterator[Problem]:
             continue
         bound = step.soar.max if step.soar else 0
         if not bound and subject.foreign:
-            message = f"{step.label} has no bound: it is ended after {FOREIGN_TURNS} turns"
+            message = f"{step.label} has no bound: it is ended after {DEFAULT_TURNS} turns"
             mend = "Write it in YAML with max:, or see to it that its condition ends."
             yield subject.problem("loop_bounded", message, step, "while", mend)
         elif not bound:

@@ -11,10 +11,11 @@ from soar.expression_parser import All, AnyOf
 from soar.expression_values import Comparison, moment
 from soar.expressions import Expression, parse
 from soar.playbook.checks.check_references import reference_of, type_of
-from soar.playbook.checks.subject import Subject, bare
+from soar.playbook.checks.subject import Subject
 from soar.playbook.model import ActionStep, IfStep, PlaybookActionStep, Step, SwitchStep, WhileStep
 from soar.playbook.places import nearest
 from soar.playbook.references import references
+from soar.playbook.vocabulary import bare_name
 from soar.strict_text import escaped, shown
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,245}", re.ASCII)
@@ -42,7 +43,7 @@ def comparisons(subject: Subject) -> Iterator[Problem]:
             kind = type_of(subject, step.soar, reference)
             samples = _SAMPLES.get(kind, ())
             if samples and all(each.test(sample) is None for sample in samples):
-                message = f"{each.text} can never hold: {bare(each.path.variable)} is of type {kind}"
+                message = f"{each.text} can never hold: {bare_name(each.path.variable)} is of type {kind}"
                 mend = f"Compare it with a value of type {kind}."
                 yield subject.places.problem("condition_type", message, pointer, mend)
             elif samples is _TEXTS:
@@ -60,7 +61,7 @@ def loops(subject: Subject) -> Iterator[Problem]:
         changed: set[str] = set()
         for each in map(subject.playbook.workflow.__getitem__, subject.flow.inside(step.id)):
             changed |= {each.soar.slug} if each.soar and each.soar.slug else set()
-            changed |= {bare(name) for name in getattr(each, "out_args", ())}
+            changed |= {bare_name(name) for name in getattr(each, "out_args", ())}
         read = {reference_of(subject, name, pointer).name for name in expression.variables} | expression.variables
         if not read & changed:
             message = f"nothing in this loop changes {', '.join(sorted(expression.variables))}"
@@ -101,7 +102,7 @@ def arguments(subject: Subject) -> Iterator[Problem]:
         known = {*variables, *outputs, *subject.local(step)}
         for key, part in (("in", "in_args"), ("out", "out_args")):
             for index, argument in enumerate(getattr(step, part)):
-                name, pointer = bare(argument), subject.pointer(step, f"{key}/{index}")
+                name, pointer = bare_name(argument), subject.pointer(step, f"{key}/{index}")
                 if name not in known:
                     message, mend = f"{shown(argument)} is not declared", nearest(name, known, "Declare it.")
                     yield subject.places.problem("undefined_variable", message, pointer, mend)
@@ -192,11 +193,11 @@ def _read(subject: Subject) -> Iterator[str]:
                 yield each.name
                 yield "__".join((each.name, *each.keys[:1]))
         if isinstance(step, SwitchStep):
-            yield bare(step.switch)
+            yield bare_name(step.switch)
         if isinstance(step, ActionStep | PlaybookActionStep):
             ours = set(subject.outputs(step.soar.slug)) if step.soar and step.soar.slug in subject.slugs else set()
             mine = {f"{step.soar.slug}__{name}" for name in ours} if step.soar else set()
-            yield from {bare(name) for name in (*step.in_args, *step.out_args)} - mine
+            yield from {bare_name(name) for name in (*step.in_args, *step.out_args)} - mine
         if isinstance(step, ActionStep):
             yield from names_in([command for command in step.commands if not (step.soar and step.soar.verb)])
         if isinstance(step, IfStep | WhileStep):

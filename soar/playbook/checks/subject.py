@@ -9,7 +9,7 @@ from soar.errors import Problem
 from soar.playbook.checks.flow import Flow
 from soar.playbook.model import ActionStep, IfStep, ParallelStep, Playbook, Soar, Step, WhileStep
 from soar.playbook.places import Places
-from soar.playbook.vocabulary import outputs_of
+from soar.playbook.vocabulary import bare_name, outputs_of
 
 LONGEST_EXPRESSIONS = 32_768
 """Characters of all different conditions of a playbook together."""
@@ -73,7 +73,7 @@ class Subject:
     def local(self, step: Step) -> set[str]:
         """Names of the variables that a step, or a step around it, declares for itself."""
         around = [step, *(self.playbook.workflow[opener] for opener in self.flow.openers(step.id))]
-        return {bare(name) for each in around for name in each.step_variables}
+        return {bare_name(name) for each in around for name in each.step_variables}
 
     def asks_first(self, step: Step) -> bool:
         """Whether somebody must agree before this step acts: by its own approval, or that of a parallel around it."""
@@ -86,9 +86,3 @@ class Subject:
             if around.soar and around.soar.approval:
                 return True
         return False
-
-
-def bare(name: str) -> str:
-    """The name of a variable without the underscores that CACAO puts around it, and without `:value`."""
-    name = name.removesuffix(":value")
-    return name[2:-2] if len(name) > 4 and name.startswith("__") and name.endswith("__") else name

@@ -9,6 +9,7 @@ from soar.expressions import from_yaml
 from soar.playbook import durations
 from soar.playbook.cacao.cacao_variables import read_variables
 from soar.playbook.model import (
+    DEFAULT_TURNS,
     ActionStep,
     IfStep,
     ParallelStep,
@@ -27,9 +28,6 @@ from soar.playbook.yaml.grammar import STEP
 from soar.playbook.yaml.unfold import Chain, Node
 from soar.playbook.yaml.words import in_order
 from soar.playbook.yaml.written_names import Names, variable_name
-
-TURNS = 100
-"""The bound of a foreign loop that has none."""
 
 _DURATIONS = ("lease", "review", "within")
 _WORDS = ("for_each", "reason", "on_timeout", "phase", "manual", "continue_on_failure", "together")
@@ -81,7 +79,7 @@ class Steps:
             case IfStep():
                 written = {"if": _condition(step.condition), **branches}
             case WhileStep():
-                bound = {} if step.soar and step.soar.max else {"max": TURNS}
+                bound = {} if step.soar and step.soar.max else {"max": DEFAULT_TURNS}
                 written = {"while": _condition(step.condition), **bound, **branches}
             case SwitchStep():
                 default = {"default": branches.pop("default")} if "default" in branches else {}

@@ -17,7 +17,7 @@ from soar.errors import Invalid, Problem
 from soar.playbook.cacao import foreign
 from soar.playbook.cacao.cacao_form import differences
 from soar.playbook.document import AUTHOR, EXTENSION, to_document
-from soar.playbook.model import EPOCH, Playbook, Variable, made_id
+from soar.playbook.model import DEFAULT_TURNS, EPOCH, Playbook, Variable, made_id
 from soar.playbook.plain import to_plain
 from soar.playbook.vocabulary import our_type
 from soar.playbook.yaml import written_steps, yaml_form
@@ -82,7 +82,7 @@ def left_out(playbook: Playbook) -> list[str]:
         or any(step.step_extensions for step in steps)
         or set(playbook.extension_definitions) - {EXTENSION},
         "custom properties": any(foreign.custom(playbook)),
-        f"that loops have no bound: they get max: {written_steps.TURNS}": any(
+        f"that loops have no bound: they get max: {DEFAULT_TURNS}": any(
             step.type == "while-condition" and not (step.soar and step.soar.max) for step in steps
         ),
         "what start and end are called": any(
