@@ -4,13 +4,14 @@ SHELL := /bin/bash
 VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
+WORLD := tests/real/world.sh
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests that run at once: most of them wait for something, so more than this machine has cores.
 AT_ONCE ?= 4
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup demo serve check test test-long bench lock clean
+.PHONY: help setup demo serve check test real test-long bench lock clean
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -30,12 +31,15 @@ check: $(VENV)/.test-ready ## Style, types, layers and the repository's own test
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/repo
 
-test: check ## Everything that can be tested on this machine
-	$(BIN)/pytest tests --ignore=tests/repo -m "not long and not alone" --numprocesses=$(AT_ONCE) --dist=worksteal
-	$(BIN)/pytest tests --ignore=tests/repo -m "not long and alone"
+test: check real ## Everything that can be tested on this machine
+	$(BIN)/pytest tests --ignore=tests/repo --ignore=tests/real -m "not long and not alone" --numprocesses=$(AT_ONCE) --dist=worksteal
+	$(BIN)/pytest tests --ignore=tests/repo --ignore=tests/real -m "not long and alone"
+
+real: $(VENV)/.servers-ready ## The adapters against real servers, in a world of their own; ARGS=FILE for one of them
+	$(WORLD) $(BIN)/pytest $(or $(ARGS),tests/real) -m "not long" --numprocesses=2 --dist=loadfile
 
 test-long: $(VENV)/.test-ready ## The long forms: more runs, more kills, more time
-	$(BIN)/pytest tests -m long --timeout=3600
+	$(BIN)/pytest tests --ignore=tests/real -m long --timeout=3600
 
 bench: $(BENCH)/.ready ## How fast it is beside what it replaces; ARGS=--quick for a short look
 	@$(BENCH)/bin/python -m bench $(ARGS)
@@ -66,6 +70,10 @@ $(VENV)/.run-ready: requirements/run.txt pyproject.toml | $(VENV)/.made
 $(VENV)/.test-ready: requirements/test.txt $(VENV)/.run-ready
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.servers-ready: tests/real/debian.txt tests/real/install.sh $(VENV)/.test-ready
+	@tests/real/install.sh
 	@touch $@
 
 $(BENCH)/.ready: requirements/bench.txt pyproject.toml

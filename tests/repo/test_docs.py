@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -32,10 +33,11 @@ from soar.guards.judge import GUARDS
 from soar.model import Severity
 from soar.playbook.commands import COMMAND_VERBS
 from soar.playbook.yaml import yaml_form
+from soar.ports import Adapter
 from soar.registry import Registry
 from soar.store.tables import metadata
 from soar.verbs import VERBS
-from tests.conftest import missing_real_part
+from tests.conftest import ROOT, missing_real_part
 from tests.repo import verbs_page
 from tests.repo.pages import Page, page, pages, plain, rows
 
@@ -125,15 +127,14 @@ def found() -> Registry:
 
 
 KINDS = sorted(found().adapters)
-SAMPLE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "http-commands": {"hosts": ["edr.example"]},
-    "shell": {"shells": ["bash", "powershell"]},
-    "lab": {"url": "http://127.0.0.1:1"},
-    "ssh": {"hosts": ["ws-7.example"], "known_hosts": "known_hosts"},
-    "example": {"path": "blocked.json"},
-    "yara": {},
-    "sigma": {},
-}
+
+
+@cache
+def sample(kind: str) -> Adapter:
+    """The adapter that the sample of settings on a kind's page configures."""
+    (block,) = page(f"docs/adapters/{kind}.md").blocks("toml")
+    ((name, given),) = tomllib.loads(block)["adapters"].items()
+    return found().connect(name, given.pop("kind"), given)
 
 
 def test_no_module_is_broken() -> None:
@@ -141,23 +142,28 @@ def test_no_module_is_broken() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_adapter_has_a_section_with_its_settings(kind: str) -> None:
-    section = page("docs/adapters.md").section(kind)
-    assert documented(section) == dict(settings_of(found().adapters[kind].Config))
+def test_every_adapter_has_a_page_with_its_settings(kind: str) -> None:
+    assert documented(page(f"docs/adapters/{kind}.md").prose) == dict(settings_of(found().adapters[kind].Config))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_section_of_an_adapter_lists_its_verbs(kind: str) -> None:
-    section = page("docs/adapters.md").section(kind)
-    (listed,) = re.findall(r"^Verbs: (.*?)(?:\n\n|\Z)", section, re.MULTILINE | re.DOTALL)
-    adapter = found().connect(kind, kind, SAMPLE_SETTINGS[kind])
-    assert sorted(plain(word) for word in listed.split()) == sorted(adapter.verbs)
+def test_the_page_of_an_adapter_lists_its_verbs(kind: str) -> None:
+    (listed,) = re.findall(
+        r"^Verbs: (.*?)(?:\n\n|\Z)", page(f"docs/adapters/{kind}.md").prose, re.MULTILINE | re.DOTALL
+    )
+    assert sorted(plain(word) for word in listed.split()) == sorted(sample(kind).verbs)
+
+
+def test_every_page_of_an_adapter_is_linked() -> None:
+    linked = {each for each in page("docs/adapters.md").links if each.startswith("adapters/")}
+    assert linked == {f"adapters/{kind}.md" for kind in KINDS}
+    assert {each.stem for each in (ROOT / "docs" / "adapters").glob("*.md")} == set(KINDS)
 
 
 def test_the_table_of_commands_says_who_carries_out_each_type() -> None:
     said = rows(page("docs/adapters.md").section("Commands of playbooks"))
     table = {word: cells[1] for cells in said for word in re.findall("`([^`]+)`", cells[0])}
-    verbs = {kind: found().connect(kind, kind, SAMPLE_SETTINGS[kind]).verbs for kind in KINDS}
+    verbs = {kind: sample(kind).verbs for kind in KINDS}
     assert set(table) == set(COMMAND_VERBS)
     for command, who in table.items():
         doing = [kind for kind, known in verbs.items() if COMMAND_VERBS[command] in known]
