@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from api.process import log_to_stderr
 from api.wiring import build
 from soar.config import Settings
 from soar.engine import calls
@@ -17,6 +18,7 @@ from soar.protocol import Recovery
 
 def main(settings: Path, *, blind: bool) -> None:
     """Run until SIGTERM. A blind service repeats what it finds in its call, without asking the target."""
+    log_to_stderr()  # what is printed is for the test: it waits for the word READY
     if blind:
         vars(calls).update(recover=lambda *_, **__: Recovery.REPEAT, inspect=lambda *_: None)
     house = build(Settings(**json.loads(settings.read_text(encoding="utf-8"))))
