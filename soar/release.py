@@ -35,15 +35,23 @@ class Disposition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostProof:
+    """What is known of one host: when its latest verify_clean *started* and whether it found it clean; its rebuild."""
+
+    host: Target
+    clean_check: tuple[datetime, bool] | None = None
+    rebuilt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseFacts:
     """What is known of the target since it was contained.
 
-    `clean_check`: when the latest verify_clean *started*, and whether it found the host clean.
+    `hosts`: the host itself; for a network, each host of the incident that was affected.
     `others_holding`: how many other holds keep the same effect standing.
     """
 
-    clean_check: tuple[datetime, bool] | None = None
-    rebuilt_at: datetime | None = None
+    hosts: tuple[HostProof, ...] = ()
     credential_reset_at: datetime | None = None
     sessions_revoked_at: datetime | None = None
     others_holding: int = 0
@@ -106,35 +114,42 @@ def _block(release: Release) -> GateVerdict:
 def _missing(release: Release) -> tuple[str, ...]:
     match release.verb.target_kind:
         case EntityKind.HOST:
-            return _host(release)
+            own = () if release.verb.target_param == "network" else (HostProof(host=release.target),)
+            hosts = release.facts.hosts or own
+            return tuple(said for host in hosts if (said := _host(release.contained_at, host)))
         case EntityKind.ACCOUNT:
-            return (*_credential(release, "reset_password"), *_sessions(release))
+            return (*_credential(release), *_sessions(release))
         case EntityKind.KEY:
-            return _credential(release, "issue a new key")
+            return (_KEY.format(release.target),)
         case _:
             return ()
 
 
-def _host(release: Release) -> tuple[str, ...]:
+_KEY = (
+    "{} was out of our hands, and no proof brings it back: issue a new one, and close this containment as destroyed; "
+    "or say that the revocation was mistaken"
+)
+
+
+def _host(since: datetime, proof: HostProof) -> str:
     """A clean check that started after the containment, or a rebuild after it; the later fact wins."""
-    since, facts, target = release.contained_at, release.facts, release.target
-    rebuilt = facts.rebuilt_at if facts.rebuilt_at is not None and facts.rebuilt_at > since else None
-    checked, clean = facts.clean_check if facts.clean_check is not None else (None, False)
+    rebuilt = proof.rebuilt_at if proof.rebuilt_at is not None and proof.rebuilt_at > since else None
+    checked, clean = proof.clean_check if proof.clean_check is not None else (None, False)
     if checked is not None and checked > since:
         if clean or (rebuilt is not None and rebuilt > checked):
-            return ()
-        return (f"the last check found {target} not clean: clean it and run verify_clean, or rebuild_host",)
+            return ""
+        return f"the last check found {proof.host} not clean: clean it and run verify_clean, or rebuild_host"
     if rebuilt is not None:
-        return ()
+        return ""
     old = " (the one there is began before it)" if checked is not None else ""
-    return (f"{target} has no clean check since it was contained{old}: run verify_clean, or rebuild_host",)
+    return f"{proof.host} has no clean check since it was contained{old}: run verify_clean, or rebuild_host"
 
 
-def _credential(release: Release, mend: str) -> tuple[str, ...]:
+def _credential(release: Release) -> tuple[str, ...]:
     reset = release.facts.credential_reset_at
     if reset is not None and reset > release.contained_at:
         return ()
-    return (f"the credential of {release.target} was not reset since it was contained: {mend}",)
+    return (f"the credential of {release.target} was not reset since it was contained: reset_password",)
 
 
 def _sessions(release: Release) -> tuple[str, ...]:

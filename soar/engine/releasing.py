@@ -10,14 +10,15 @@ import sqlalchemy as sa
 from soar.engine import effects
 from soar.engine.casefile import observable_of
 from soar.events import Kind
-from soar.model import ENGINE, Actor, Verdict
+from soar.model import ENGINE, Actor, EntityKind, ScopeStatus, Target, Verdict
 from soar.protocol import STANDING, UNSETTLED, State
-from soar.release import GateVerdict, Reason, Release, ReleaseFacts, gate
+from soar.release import GateVerdict, HostProof, Reason, Release, ReleaseFacts, gate
 from soar.store import actions, incidents
 from soar.store.rows import ActionRow
 from soar.store.session import Tx
 from soar.verbs import VERBS
 
+_INNOCENT = frozenset({ScopeStatus.SUSPECTED, ScopeStatus.CLEARED})
 _PROVED = frozenset({State.DONE, State.VERIFIED, State.ACTIVE, State.SATISFIED, State.NOT_EFFECTIVE})
 
 
@@ -82,13 +83,32 @@ def actor_of(action: ActionRow) -> Actor:
 
 def _facts(conn: sa.Connection, original: ActionRow) -> ReleaseFacts:
     target = str(original.target)
-    clean = _latest(conn, target, "verify_clean")
     return ReleaseFacts(
-        clean_check=(clean.called_at, clean.outputs.get("clean") is True) if clean and clean.called_at else None,
-        rebuilt_at=_when(_latest(conn, target, "rebuild_host")),
+        hosts=tuple(_proof(conn, host) for host in _hosts(conn, original)),
         credential_reset_at=_when(_latest(conn, target, "reset_password")),
         sessions_revoked_at=_when(_latest(conn, target, "revoke_sessions")),
         others_holding=effects.others_holding(conn, original),
+    )
+
+
+def _hosts(conn: sa.Connection, original: ActionRow) -> list[Target]:
+    """The host that is held; for a network each host of the incident that was affected."""
+    if VERBS[original.verb].target_param != "network":
+        return [original.target]
+    rows = incidents.scope_rows(conn, original.incident_id)
+    return [
+        Target(kind=EntityKind.HOST, id=row.entity_id)
+        for row in rows
+        if row.kind == EntityKind.HOST and row.status not in _INNOCENT and row.entity_id != original.target.id
+    ]
+
+
+def _proof(conn: sa.Connection, host: Target) -> HostProof:
+    clean = _latest(conn, str(host), "verify_clean")
+    return HostProof(
+        host=host,
+        clean_check=(clean.called_at, clean.outputs.get("clean") is True) if clean and clean.called_at else None,
+        rebuilt_at=_when(_latest(conn, str(host), "rebuild_host")),
     )
 
 

@@ -63,9 +63,12 @@ def approve_next(house: House, by: Actor) -> None:
     house.store.write(lambda tx: approving.vote(tx, asked.id, by, "approve", "drill", asked.digest))
 
 
-def release(house: House, where: str, by: Actor, reason: str = "mistaken") -> None:
-    isolated = rows(house, where, "isolate_host")["ws-0160"]
-    house.store.write(lambda tx: direct.undo(tx, isolated.id, reason=reason, why="drill", by=by))
+def release(
+    house: House, where: str, by: Actor, reason: str = "mistaken", held: tuple[str, str] = ("isolate_host", "ws-0160")
+) -> None:
+    verb, target = held
+    stands = rows(house, where, verb)[target]
+    house.store.write(lambda tx: direct.undo(tx, stands.id, reason=reason, why="drill", by=by))
 
 
 def test_two_incidents_hold_one_host_and_the_last_one_to_let_go_releases_it(
@@ -112,6 +115,20 @@ def test_a_host_is_not_released_before_it_is_proven_clean(house: House, cast: Ca
     assert until(lambda: state(house, where, "isolate_host") is State.ACTIVE)
     with pytest.raises(Refused, match="run verify_clean"):
         release(house, where, alice, reason="recovered")
+
+
+def test_a_network_is_let_go_when_the_affected_host_in_it_is_proven_clean(house: House, cast: Cast) -> None:
+    alice, bob = cast.person("alice", "responder"), cast.person("bob", "responder")
+    where, held = incident(house, alice), ("segment_network", "10.20.1.0/24")
+    do(house, where, alice, Soar(slug="cut", verb="segment_network", with_={"network": "10.20.1.0/24"}, review=3600))
+    assert until(lambda: state(house, where, *held) is State.ACTIVE)
+    with pytest.raises(Refused, match="host:ws-0160 has no clean check"):
+        release(house, where, alice, "recovered", held)
+    do(house, where, alice, Soar(slug="look", verb="verify_clean", with_={"host": "ws-0160"}))
+    assert until(lambda: state(house, where, "verify_clean") is State.DONE)
+    release(house, where, alice, "recovered", held)
+    approve_next(house, bob)
+    assert until(lambda: state(house, where, *held) is State.REVERTED)
 
 
 def test_a_review_that_passes_makes_a_hold_overdue_asks_once_and_lifts_nothing(

@@ -10,7 +10,7 @@ import pytest
 
 from soar.errors import Invalid
 from soar.model import EntityKind, Target, Verdict
-from soar.release import Disposition, GateVerdict, Reason, Release, ReleaseFacts, gate
+from soar.release import Disposition, GateVerdict, HostProof, Reason, Release, ReleaseFacts, gate
 from soar.verbs import VERBS, OnExpiry
 
 CUT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -21,6 +21,8 @@ LIFTS = sorted(verb.name for verb in VERBS.values() if verb.contains and verb.on
 
 def wish(verb: str = "isolate_host", reason: Reason = Reason.RECOVERED, **facts: Any) -> Release:
     target = Target(kind=VERBS[verb].target_kind, id="it")
+    if host := {name: facts.pop(name) for name in ("clean_check", "rebuilt_at") if name in facts}:
+        facts["hosts"] = (HostProof(host=target, **host),)
     return Release(verb=VERBS[verb], target=target, contained_at=CUT, reason=reason, facts=ReleaseFacts(**facts))
 
 
@@ -95,9 +97,28 @@ def test_an_account_with_half_the_proof_stays_disabled(facts: dict[str, Any]) ->
     assert not let_go("disable_account", **facts).allowed
 
 
-def test_a_revoked_key_comes_back_only_with_a_new_one() -> None:
-    assert not let_go("revoke_credential").allowed
-    assert let_go("revoke_credential", credential_reset_at=CUT + SECOND).allowed
+def test_a_key_that_leaked_never_comes_back_unless_that_was_a_mistake() -> None:
+    verdict = let_go("revoke_credential", credential_reset_at=CUT + SECOND)
+    assert not verdict.allowed
+    assert "destroyed" in verdict.missing[0]
+    assert let_go("revoke_credential", Reason.MISTAKEN).allowed
+
+
+def test_a_network_is_let_go_when_each_affected_host_of_the_incident_is_clean() -> None:
+    clean, dirty = (
+        HostProof(host=Target.parse(f"host:{name}"), clean_check=(CUT + HOUR, good))
+        for name, good in (("a", True), ("b", False))
+    )
+    unseen = HostProof(host=Target.parse("host:c"), clean_check=(CUT - HOUR, True))
+    assert let_go("segment_network", hosts=(clean,)).allowed
+    refused = let_go("segment_network", hosts=(clean, dirty, unseen))
+    assert not refused.allowed
+    assert [("host:b" in text, "host:c" in text) for text in refused.missing] == [(True, False), (False, True)]
+
+
+def test_where_no_host_was_affected_the_second_person_is_the_gate_of_a_network() -> None:
+    verdict = let_go("segment_network")
+    assert (verdict.allowed, verdict.needs_approval) == (True, True)
 
 
 def test_for_a_service_or_a_mail_the_second_person_is_the_gate() -> None:
