@@ -24,7 +24,7 @@ from soar.verbs import VERBS
 
 router = APIRouter(prefix="/approvals", tags=["approvals"])
 Reader = Annotated[Actor, needs("approval.read")]
-Status = Literal["open", "approved", "denied", "lapsed"]
+Status = Literal["open", "approved", "denied", "lapsed", "unopposed"]
 
 
 @router.get("", summary="List approvals")

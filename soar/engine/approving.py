@@ -21,6 +21,7 @@ from soar.guards.approval import VoteCount, count_votes, group_digest
 from soar.ids import new_id
 from soar.model import ENGINE, Actor
 from soar.playbook.model import Approval
+from soar.playbook.trust.gate import Gate
 from soar.protocol import State
 from soar.store import actions, incidents, people, work
 from soar.store import runs as run_rows
@@ -46,6 +47,11 @@ def wanted(acts: Iterable[Planned | ActionRow], named: Approval | None) -> Appro
         for act in acts
     )
     return STANDARD if insists else None
+
+
+def may_go_on_unopposed(acts: Iterable[Planned | ActionRow]) -> bool:
+    """Silence is never consent to what cannot be taken back, nor to what ends a containment."""
+    return not any(act.undo_of or VERBS[act.verb].risk is Risk.DESTRUCTIVE for act in acts)
 
 
 def asked_of(approval: Approval) -> Asked:
@@ -143,13 +149,17 @@ def vote(tx: Tx, approval_id: str, actor: Actor, decision: str, reason: str, dig
     return counted
 
 
-def time_out(tx: Tx, approval_id: str, data: Any) -> None:
-    """Nobody decided in time: escalate and wait on, or deny."""
+def time_out(tx: Tx, gate: Gate, approval_id: str, data: Any) -> None:
+    """Nobody decided in time: escalate and wait on, deny, or go on where a signed playbook says so."""
     row = _locked(tx, approval_id)
     if row.status != "open":
         return
     if row.on_timeout == "deny":
         _decide(tx, row, "lapsed", State.LAPSED, "nobody decided in time", ENGINE)
+        return
+    if row.on_timeout == "go_on" and (signer := _lets_silence_go_on(tx, gate, row)):
+        said = f"nobody decided in time, and the playbook that {signer} signed goes on then"
+        _decide(tx, row, "unopposed", State.READY, said, ENGINE)
         return
     expires = tx.now + timedelta(seconds=data.get("within") or STANDARD.within)
     tx.conn.execute(
@@ -162,6 +172,15 @@ def time_out(tx: Tx, approval_id: str, data: Any) -> None:
         tx, row.incident_id, Kind.APPROVAL_ASKED, data={"approval": approval_id, "escalation": row.escalations + 1},
         values={"subject": row.subject},
     )  # fmt: skip
+
+
+def _lets_silence_go_on(tx: Tx, gate: Gate, row: Any) -> str:
+    """Who signed the playbook that says so, of those whom we trust; empty where silence is no consent."""
+    if not may_go_on_unopposed(actions.find(tx.conn, approval_id=row.id)):
+        return ""
+    run = run_rows.get(tx.conn, row.run_id)
+    signers = gate.judge(run_rows.playbook(tx.conn, run.playbook_digest), tx.now).signers
+    return signers[0].name if signers else ""
 
 
 def withdraw(tx: Tx, work_id: str, why: str) -> None:

@@ -215,6 +215,7 @@ def facts_of(conn: sa.Connection, row: Any, starter: str, now: datetime) -> Appr
     return ApprovalFacts(
         digest=row.digest,
         required=row.persons,
+        unopposed=row.status == "unopposed",
         any_of=frozenset(row.any_of),
         members=frozenset(row.digests),
         issuers=people.issuers_of_day(conn, starter, now) if starter else frozenset(),

@@ -149,7 +149,7 @@ def _do(parts: Parts, tx: Tx, timer: Any) -> None:
             run_id, _, occurrence = timer.ref.partition("|")
             running.fire(tx, run_id, occurrence, timer.generation, timer.kind.removeprefix("step_"))
         case "approval":
-            approving.time_out(tx, timer.ref, timer.data)
+            approving.time_out(tx, parts.gate, timer.ref, timer.data)
         case "task":
             expiry.task_overdue(tx, timer)
         case "lease":

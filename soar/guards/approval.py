@@ -138,6 +138,8 @@ def approved(case: Case, _policy: Policy) -> Sequence[Finding]:
         return [Finding("approval", "refuse", f"denied by {', '.join(count.denied_by)}", hard=True)]
     if count.granted:
         return [Finding("approval", "pass", f"approved by {', '.join(count.approved_by)}", hard=True)]
+    if case.approval.unopposed and covers(case.approval, case.action_digest):
+        return [Finding("approval", "pass", "nobody answered in time, and the signed playbook goes on then", hard=True)]
     reason = f"{len(count.approved_by)} of {count.required} persons approved"
     if not covers(case.approval, case.action_digest):
         reason += "; the approval was asked for something else, so ask anew"

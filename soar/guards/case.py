@@ -52,11 +52,13 @@ class ApprovalFacts:
 
     `digest` is what was asked about: one action's digest, or the group digest of all `members`.
     `any_of` are the roles that may vote (none named: every person). `issuers` issued the role or
-    key of the person who started the run, or who confirmed the alert, the same day.
+    key of the person who started the run, or who confirmed the alert, the same day. `unopposed`: nobody
+    answered in time, and the playbook, which somebody we trust has signed, lets it go on then.
     """
 
     digest: str
     required: int = 1
+    unopposed: bool = False
     voters: tuple[Vote, ...] = ()
     any_of: frozenset[str] = frozenset()
     members: frozenset[str] = frozenset()

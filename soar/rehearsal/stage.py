@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from soar.engine import conductor
-from soar.engine.approving import wanted
+from soar.engine.approving import may_go_on_unopposed, wanted
 from soar.engine.binding import bind, variables_at
 from soar.engine.run_state import UNDER_WAY, RunState
 from soar.engine.signals import Perform, Result
@@ -211,6 +211,8 @@ class _Stage(Scene):
         deadline = min((each.within for each in wishes if each.on_timeout == "deny" and each.within), default=None)
         if deadline is not None and (vote.decision == "silent" or vote.after >= deadline):
             self.after(performance, deadline, partial(_decide, acts, "lapsed", "nobody decided in time", then))
+        elif vote.decision == "silent" and _goes_on(wishes, acts):
+            self.after(performance, max(each.within for each in wishes), then)
         elif vote.decision == "granted":
             self.after(performance, vote.after, then)
         elif vote.decision == "denied":
@@ -266,6 +268,11 @@ class _Stage(Scene):
             for target in dict.fromkeys(target for each in outcomes for target in each.targets):
                 if count and (name, target) not in self.spoken_of:
                     yield f"{name}: {target} is none of its targets"
+
+
+def _goes_on(wishes: list[Approval], acts: list[Act]) -> bool:
+    """Silence is consent to all of it; a rehearsal takes the playbook for signed."""
+    return all(each.on_timeout == "go_on" for each in wishes) and may_go_on_unopposed(act.planned for act in acts)
 
 
 def _decide(acts: list[Act], state: str, reason: str, then: Callable[[], None]) -> None:
