@@ -12,7 +12,7 @@ import typer
 
 from api.cli import clean, output
 from api.cli.exits import Exit, say
-from soar.errors import Conflict, Invalid, NotFound, Problem
+from soar.errors import Conflict, Invalid, NotFound, Problem, Refused
 
 if TYPE_CHECKING:
     from soar.playbook.model import Playbook
@@ -33,14 +33,21 @@ def export(
 ) -> None:
     """Write a playbook as CACAO 2.0 JSON, or as YAML.
 
-    The JSON is canonical (RFC 8785): the very bytes that are hashed and signed.
+    The JSON is canonical (RFC 8785): the very bytes that are hashed and signed. What is marked more strictly than
+    the setting sharing.highest is not written.
     """
     from soar import canonical
+    from soar.config import load
     from soar.playbook.cacao import cacao_form
+    from soar.playbook.document import to_document
+    from soar.playbook.trust import markings
     from soar.playbook.yaml import yaml_form, yaml_written
 
     text = _text(file)
     playbook = cacao_form.load(text) if file.suffix.lower() == ".json" else yaml_form.load(text)
+    why = markings.may_leave(markings.read(to_document(playbook)).level, load().sharing.highest)
+    if why:
+        raise Refused(f"{playbook.name}: {why}. Change its markings, or sharing.highest")
     if notation is Notation.YAML:
         output.write(yaml_written.write(playbook))
     else:

@@ -10,6 +10,7 @@ import pytest
 from api.cli.exits import Exit
 from soar import canonical, strict_json
 from soar.playbook.cacao import cacao_form
+from soar.playbook.trust.markings import COMMON_OBJECTS, Tlp
 from soar.playbook.yaml import yaml_form
 from soar.playbook.yaml.schema import schema
 from tests.api.cli_desk import soar
@@ -28,6 +29,25 @@ def test_export_writes_the_bytes_that_are_hashed_and_yaml_again(tmp_path: Path, 
     file.write_text(said)
     assert soar("playbook", "export", str(file), "-o", "yaml") == Exit.OK
     assert yaml_form.load(capsys.readouterr().out) == playbook
+
+
+def test_what_is_marked_too_strictly_does_not_leave_the_house(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    red = next(each for each, level in COMMON_OBJECTS.items() if level is Tlp.RED)
+    file = tmp_path / "host.yaml"
+    marked = f"markings: [{red}]\nmarking_definitions:\n  {red}:\n"
+    marked += f"    {{type: marking-tlp, spec_version: cacao-2.0, id: {red}, "
+    marked += "created_by: identity--5abe695c-7bd5-4c31-8824-2528696cdbf1, tlpv2_level: 'TLP:RED', "
+    marked += "created: '2022-10-01T00:00:00.000Z', modified: '2022-10-01T00:00:00.000Z'}\n"
+    file.write_text(LIBRARY.read_text().replace("\nsteps:", f"\n{marked}steps:", 1))
+    for notation in ("cacao", "yaml"):
+        assert soar("playbook", "export", str(file), "-o", notation) != Exit.OK
+        said = capsys.readouterr()
+        assert "it is marked TLP:RED; at most TLP:AMBER may go there" in said.err
+        assert said.out == ""
+    monkeypatch.setenv("SOAR_SHARING", '{"highest": "TLP:RED"}')
+    assert soar("playbook", "export", str(file)) == Exit.OK
 
 
 def test_import_says_what_each_step_does_and_writes_nothing_unless_told(
