@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from api import warning_lists
 from soar.config import GuardSettings, LimitSettings, ProtectionSettings, Settings
 from soar.guards.policy import AdapterLimit, Cap, Freeze, Policy, Protection, Sharing
 from soar.guards.reach import plain
@@ -21,6 +22,7 @@ def policy_of(
         configured=settings.hard is not None or settings.soft is not None,
         never_block_networks=tuple(settings.never_block_networks),
         never_block_domains=frozenset(settings.never_block_domains),
+        warning_lists=warning_lists.read(settings.warning_lists),
         resolvers=tuple(settings.resolvers),
         blockable_networks=tuple(settings.blockable_networks),
         widest_v4=settings.widest_v4,

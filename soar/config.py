@@ -84,6 +84,7 @@ class GuardSettings(Part):
     soft: ProtectionSettings | None = None
     never_block_networks: tuple[IPvAnyNetwork, ...] = ()
     never_block_domains: tuple[str, ...] = ()
+    warning_lists: tuple[str, ...] = ()
     resolvers: tuple[IPvAnyNetwork, ...] = ()
     blockable_networks: tuple[IPvAnyNetwork, ...] = ()
     widest_v4: int = Field(default=16, ge=0, le=32)

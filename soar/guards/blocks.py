@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -82,7 +82,8 @@ def _objections(cut: Reach, case: Case, policy: Policy) -> Iterator[str]:
     yield from _victims(cut, case)
     if cut.network is not None:
         yield from _network_objections(cut.text, cut.network, policy)
-    yield from (f"{cut.text} is on the warning list {name}" for name in _warned(cut, case))
+    if cut.whole:
+        yield from (f"{cut.text} is on the warning list {name}" for name in policy.warning_lists.touching(cut))
     if cut.name and cut.whole and _suffixes().is_public(cut.name):
         yield f"{cut.name} is a public suffix: everything under it would be cut"
 
@@ -121,19 +122,10 @@ def _network_objections(text: str, network: Network, policy: Policy) -> Iterator
         yield f"{text} is wider than /{widest}"
 
 
-def _warned(cut: Reach, case: Case) -> Iterable[str]:
-    lists = case.warning_lists
-    if not callable(lists):
-        return [name for name, networks in lists if cut.network is not None and addresses.hit(cut.network, networks)]
-    spellings = {cut.name} if cut.network is None else {_written(form) for form in addresses.forms(cut.network)}
-    return sorted({name for text in spellings if text for name in lists(text)})
-
-
-def _written(network: Network) -> str:
-    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-
-
 def _domains(cut: Reach, case: Case, policy: Policy) -> Iterator[Finding]:
+    """Names that are never blocked. One page on such a site, or one mailbox, is a matter for a person."""
+    for listed in () if cut.whole else policy.warning_lists.touching(cut):
+        yield settle("never_block", f"{cut.text} is a part of what is on the warning list {listed}", case)
     for listed in sorted(policy.never_block_domains):
         parent = reach.domain(listed.removeprefix("*."))
         if not cut.name or not parent:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from soar.guards.addresses import Network
 from soar.model import Entity, JsonObject, Observable, Target
 from soar.playbook.trust.markings import Tlp
 from soar.verbs import Risk, Verb
 
-WarningLists = Callable[[str], Iterable[str]] | tuple[tuple[str, tuple[Network, ...]], ...]
 """Either the lists themselves (name, networks), or who can name the lists that hold a value."""
 
 
@@ -96,7 +94,6 @@ class Case:
     box_started: datetime | None = None
     approved_skip_evidence: bool = False
     victim_addresses: frozenset[str] = frozenset()
-    warning_lists: WarningLists = ()
     switches: frozenset[str] = frozenset()
     break_glass: bool = False
     canaries: int = 0

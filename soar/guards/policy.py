@@ -11,6 +11,7 @@ from functools import cached_property
 
 from soar.guards.addresses import Network
 from soar.guards.reach import plain
+from soar.guards.warning import NO_LISTS, WarningLists
 from soar.playbook.trust.markings import Tlp
 from soar.verbs import Risk, Verb
 
@@ -134,6 +135,7 @@ class Policy:
     configured: bool = False
     never_block_networks: tuple[Network, ...] = ()
     never_block_domains: frozenset[str] = frozenset()
+    warning_lists: WarningLists = NO_LISTS
     resolvers: tuple[Network, ...] = ()
     blockable_networks: tuple[Network, ...] = ()
     widest_v4: int = 16

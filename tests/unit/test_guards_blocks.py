@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from soar.guards import addresses
 from soar.guards.case import ApprovalFacts, Vote
 from soar.guards.judge import judge
+from soar.guards.reach import Reach
+from soar.guards.warning import WarningList, WarningLists
 from soar.model import Observable, Verdict
 from tests.unit.guard_cases import POLICY, block_case, stops, wide
 
@@ -82,26 +87,63 @@ def test_one_page_on_a_never_block_domain_is_a_matter_for_a_person() -> None:
     assert judge(replace(page, approval=ApprovalFacts(digest="d", voters=(vote,))), POLICY).allowed
 
 
-def test_warning_lists_match_by_network_not_by_text() -> None:
-    lists = (("rfc1918", (ip_network("192.168.0.0/16"),)), ("cloud", (ip_network("45.33.0.0/16"),)))
-    judgement = judge(block_case("192.168.1.1", warning_lists=lists), POLICY)
-    assert any("warning list rfc1918" in reason for reason in judgement.reasons)
-    assert any("cloud" in r for r in judge(block_case("64:ff9b::45.33.32.156", warning_lists=lists), POLICY).reasons)
-    assert judge(block_case("45.34.0.1", warning_lists=lists), POLICY).allowed
-
-
-def test_warning_lists_may_be_asked_instead_of_carried() -> None:
-    asked: list[str] = []
-
-    def lists(text: str) -> list[str]:
-        asked.append(text)
-        return ["top-sites"] if text == "popular.test" else []
-
-    assert stops(judge(block_case("popular.test", what="domain", warning_lists=lists), POLICY)) == [
-        ("never_block", "refuse")
+LISTS = WarningLists(
+    [
+        WarningList("rfc1918", "cidr", ("192.168.0.0/16",)),
+        WarningList("cloud", "cidr", ("45.33.0.0/16", "2001:db8:1::/48")),
+        WarningList("resolvers", "string", ("9.9.9.9",)),
+        WarningList("top sites", "string", ("popular.test",)),
+        WarningList("crl", "hostname", ("crl.vendor.test",)),
+        WarningList("abuse desks", "regex", ("/^(abuse|noc)\\@.*$/i",)),
+        WarningList("empty files", "string", ("d41d8cd98f00b204e9800998ecf8427e",)),
+        WarningList("simulators", "substring", ("phishing-drill",)),
     ]
-    assert judge(block_case("64:ff9b::45.33.32.156", warning_lists=lists), POLICY).allowed
-    assert "45.33.32.156" in asked
+)
+WARY = replace(POLICY, warning_lists=LISTS)
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "named"),
+    [
+        ("ip", "192.168.1.1", "rfc1918"), ("ip", "64:ff9b::45.33.32.156", "cloud"), ("ip", "45.32.0.0/15", "cloud"),
+        ("ip", "::ffff:9.9.9.9", "resolvers"), ("ip", "9.9.9.0/24", "resolvers"), ("ip", "2001:db8:1::7", "cloud"),
+        ("domain", "POPULAR.test.", "top sites"), ("domain", "crl.vendor.test", "crl"),
+        ("domain", "a.crl.vendor.test", "crl"), ("domain", "vendor.test", "crl"),
+        ("domain", "login.phishing-drill.test", "simulators"), ("sender", "NOC@elsewhere.test", "abuse desks"),
+        ("hash", "D41D8CD98F00B204E9800998ECF8427E", "empty files"), ("url", "https://crl.vendor.test/", "crl"),
+    ],
+)  # fmt: skip
+def test_a_warning_list_meets_whatever_a_block_would_reach(what: str, value: str, named: str) -> None:
+    judgement = judge(block_case(value, what=what), WARY)
+    assert not judgement.allowed
+    assert any(f"warning list {named}" in reason for reason in judgement.reasons), judgement.reasons
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [("ip", "45.34.0.1"), ("ip", "9.9.9.10"), ("domain", "unpopular.test"), ("domain", "a.popular.test"),
+     ("domain", "crl.vendor.test.evil.test"), ("sender", "a@b.test")],
+)  # fmt: skip
+def test_a_warning_list_meets_nothing_else(what: str, value: str) -> None:
+    assert judge(block_case(value, what=what), WARY).allowed
+
+
+def test_a_page_on_a_listed_site_is_a_matter_for_a_person() -> None:
+    assert stops(judge(block_case("https://popular.test/evil", what="url", action_digest="d"), WARY)) == [
+        ("never_block", "ask")
+    ]
+
+
+NETWORK = st.tuples(st.ip_addresses(v=4), st.integers(8, 32)).map(
+    lambda pair: ip_network(f"{pair[0]}/{pair[1]}", strict=False)
+)
+
+
+@given(st.lists(NETWORK.map(str), max_size=30), NETWORK)
+def test_the_index_finds_what_going_through_the_lists_finds(listed: list[str], asked: Any) -> None:
+    index = WarningLists(WarningList(text, "cidr", (text,)) for text in listed)
+    cut = Reach(text=str(asked), network=asked)
+    assert list(index.touching(cut)) == [text for text in listed if ip_network(text).overlaps(asked)]
 
 
 @pytest.mark.parametrize(
